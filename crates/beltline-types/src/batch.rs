@@ -1,0 +1,269 @@
+//! Records of one partition in one piece of memory.
+//!
+//! The same bytes are what an outbox fills, what the embedded log stores and what a consumer reads, so a
+//! record is copied once on its way in and never on its way out. Layout of one record, little-endian:
+//!
+//! | bytes | field |
+//! |---|---|
+//! | 4 | offset − base offset |
+//! | 4 | key length, `u32::MAX` for null |
+//! | 4 | value length, `u32::MAX` for null (a tombstone) |
+//! | 4 | length of the encoded headers |
+//! | 8 | timestamp, ms since the epoch |
+//! | … | key, value, headers |
+
+use crate::{Error, ErrorKind, HeaderIter, Offset, Result, Timestamp};
+
+/// Zero bytes kept readable after the last record, so that decoders may load whole words at its end.
+pub const BATCH_PADDING: usize = 32;
+
+/// Fixed part of a record, before its key.
+const RECORD_HEAD: usize = 24;
+
+/// A null key or value, told apart from an empty one.
+const NULL: u32 = u32::MAX;
+
+/// One record, borrowed from its batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordView<'a> {
+    /// Where the record stands in its partition.
+    pub offset: Offset,
+    /// Create time, or append time where the topic says so.
+    pub timestamp: Timestamp,
+    /// Key bytes; `None` is a null key.
+    pub key: Option<&'a [u8]>,
+    /// Value bytes; `None` is a null value, a tombstone.
+    pub value: Option<&'a [u8]>,
+    headers: &'a [u8],
+}
+
+impl<'a> RecordView<'a> {
+    /// Headers in the order they were written.
+    pub fn headers(&self) -> HeaderIter<'a> {
+        HeaderIter::new(self.headers)
+    }
+
+    /// The headers as they are encoded, for a copy to another topic.
+    pub fn raw_headers(&self) -> &'a [u8] {
+        self.headers
+    }
+}
+
+/// Records collected for one partition, in the form in which they will be stored.
+#[derive(Clone, Debug, Default)]
+pub struct BatchBuilder {
+    bytes: Vec<u8>,
+    count: u32,
+    last_timestamp: Timestamp,
+}
+
+impl BatchBuilder {
+    /// Adds a record; `headers` come from [`crate::encode_headers`].
+    #[inline]
+    pub fn push(&mut self, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[u8], timestamp: Timestamp) {
+        let size = |part: Option<&[u8]>| part.map_or(NULL, |part| part.len() as u32);
+        let mut head = [0u8; RECORD_HEAD];
+        head[0..4].copy_from_slice(&self.count.to_le_bytes());
+        head[4..8].copy_from_slice(&size(key).to_le_bytes());
+        head[8..12].copy_from_slice(&size(value).to_le_bytes());
+        head[12..16].copy_from_slice(&(headers.len() as u32).to_le_bytes());
+        head[16..24].copy_from_slice(&timestamp.to_le_bytes());
+        self.bytes.extend_from_slice(&head);
+        self.bytes.extend_from_slice(key.unwrap_or_default());
+        self.bytes.extend_from_slice(value.unwrap_or_default());
+        self.bytes.extend_from_slice(headers);
+        self.count += 1;
+        self.last_timestamp = self.last_timestamp.max(timestamp);
+    }
+
+    /// Adds a record with a gap before it, as compaction leaves them; `delta` counts from the base offset
+    /// and must be larger than that of the record before.
+    pub fn push_at(&mut self, delta: u32, record: &RecordView<'_>) {
+        let start = self.bytes.len();
+        self.push(record.key, record.value, record.raw_headers(), record.timestamp);
+        self.bytes[start..start + 4].copy_from_slice(&delta.to_le_bytes());
+    }
+
+    /// Gives every record the same timestamp: topics with append time.
+    pub fn stamp(&mut self, timestamp: Timestamp) {
+        let mut at = 0;
+        while at < self.bytes.len() {
+            let size = record_size(&self.bytes[at..]).unwrap_or(self.bytes.len() - at);
+            self.bytes[at + 16..at + 24].copy_from_slice(&timestamp.to_le_bytes());
+            at += size;
+        }
+        self.last_timestamp = timestamp;
+    }
+
+    /// Number of records.
+    pub fn len(&self) -> u32 {
+        self.count
+    }
+
+    /// Whether nothing was added.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Bytes held, for limits.
+    pub fn byte_len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The latest timestamp of all records.
+    pub fn last_timestamp(&self) -> Timestamp {
+        self.last_timestamp
+    }
+
+    /// The records in their stored form.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Reads the collected records as a batch that starts at `base_offset`.
+    pub fn build(&self, base_offset: Offset) -> Result<Batch> {
+        let next_offset = base_offset + Offset::from(self.count);
+        Batch::parse(base_offset, next_offset, &self.bytes)
+    }
+}
+
+/// Records of one partition as a consumer reads them.
+#[derive(Debug)]
+pub struct Batch {
+    base_offset: Offset,
+    next_offset: Offset,
+    /// The records, then [`BATCH_PADDING`] zero bytes.
+    bytes: Box<[u8]>,
+    /// Where each record starts.
+    starts: Box<[u32]>,
+}
+
+impl Batch {
+    /// Checks every length once, so that reading a record later needs no check; `next_offset` is the offset
+    /// to read after this batch (compaction may have dropped the records before it).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] when a record does not fit its bytes or offsets do not grow.
+    pub fn parse(base_offset: Offset, next_offset: Offset, records: &[u8]) -> Result<Batch> {
+        let mut starts = Vec::with_capacity(records.len() / 64);
+        let mut at = 0usize;
+        let mut previous: Option<u32> = None;
+        let corrupt = |at: usize| {
+            Error::new(ErrorKind::Corrupt, format!("a batch at offset {base_offset} makes no sense at byte {at}"))
+        };
+        if records.len() > u32::MAX as usize {
+            return Err(corrupt(records.len()));
+        }
+        while at < records.len() {
+            let rest = &records[at..];
+            let size = record_size(rest).filter(|size| *size <= rest.len()).ok_or_else(|| corrupt(at))?;
+            let delta = word(rest, 0);
+            if previous.is_some_and(|previous| delta <= previous) || base_offset + Offset::from(delta) >= next_offset {
+                return Err(corrupt(at));
+            }
+            previous = Some(delta);
+            let headers = word(rest, 12) as usize;
+            if headers > 0 {
+                HeaderIter::check(&rest[size - headers..size])?;
+            }
+            starts.push(at as u32);
+            at += size;
+        }
+        let mut bytes = Vec::with_capacity(records.len() + BATCH_PADDING);
+        bytes.extend_from_slice(records);
+        bytes.resize(records.len() + BATCH_PADDING, 0);
+        Ok(Batch { base_offset, next_offset, bytes: bytes.into_boxed_slice(), starts: starts.into_boxed_slice() })
+    }
+
+    /// Offset of the place where the first record stood when the batch was written.
+    pub fn base_offset(&self) -> Offset {
+        self.base_offset
+    }
+
+    /// The offset to read after this batch.
+    pub fn next_offset(&self) -> Offset {
+        self.next_offset
+    }
+
+    /// Number of records.
+    pub fn len(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// Whether compaction left no record.
+    pub fn is_empty(&self) -> bool {
+        self.starts.is_empty()
+    }
+
+    /// Bytes of memory held, for limits.
+    pub fn byte_len(&self) -> usize {
+        self.bytes.len() + 4 * self.starts.len()
+    }
+
+    /// Offset of record `index`, without looking at the rest of it.
+    #[inline]
+    pub fn offset(&self, index: usize) -> Offset {
+        self.base_offset + Offset::from(word(&self.bytes[self.starts[index] as usize..], 0))
+    }
+
+    /// Record `index`; panics when there is none, as indexing a slice does.
+    #[inline]
+    pub fn get(&self, index: usize) -> RecordView<'_> {
+        let record = &self.bytes[self.starts[index] as usize..];
+        let (key_len, value_len, headers_len) = (word(record, 4), word(record, 8), word(record, 12) as usize);
+        let timestamp = Timestamp::from_le_bytes(record[16..24].try_into().unwrap_or_default());
+        let mut at = RECORD_HEAD;
+        let mut part = |len: u32| {
+            if len == NULL {
+                return None;
+            }
+            at += len as usize;
+            Some(&record[at - len as usize..at])
+        };
+        let key = part(key_len);
+        let value = part(value_len);
+        let headers = &record[at..at + headers_len];
+        RecordView { offset: self.base_offset + Offset::from(word(record, 0)), timestamp, key, value, headers }
+    }
+
+    /// The records in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = RecordView<'_>> {
+        (0..self.len()).map(|index| self.get(index))
+    }
+
+    /// The records in their stored form, without padding.
+    pub fn record_bytes(&self) -> &[u8] {
+        &self.bytes[..self.bytes.len() - BATCH_PADDING]
+    }
+
+    /// Index of the first record at or after `offset`.
+    pub fn index_of(&self, offset: Offset) -> usize {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.offset(middle) < offset {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+}
+
+#[inline]
+fn word(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+/// Size of the record at the start of `bytes`, if its fixed part is there.
+fn record_size(bytes: &[u8]) -> Option<usize> {
+    if bytes.len() < RECORD_HEAD {
+        return None;
+    }
+    let part = |at: usize| match word(bytes, at) {
+        NULL => 0,
+        len => len as usize,
+    };
+    Some(RECORD_HEAD + part(4) + part(8) + word(bytes, 12) as usize)
+}

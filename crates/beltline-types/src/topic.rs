@@ -1,0 +1,112 @@
+//! Topics, partitions, and what is written to them in one commit.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::{BatchBuilder, Offset};
+
+/// One partition of a topic.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TopicPartition {
+    /// Name of the topic.
+    pub topic: Arc<str>,
+    /// Number of the partition; the first is 0.
+    pub partition: u32,
+}
+
+impl TopicPartition {
+    /// Names partition `partition` of `topic`.
+    pub fn new(topic: impl Into<Arc<str>>, partition: u32) -> Self {
+        TopicPartition { topic: topic.into(), partition }
+    }
+}
+
+impl fmt::Display for TopicPartition {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}[{}]", self.topic, self.partition)
+    }
+}
+
+/// What happens to old records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Cleanup {
+    /// Records older than the retention are dropped, oldest first.
+    #[default]
+    Delete,
+    /// Only the last record of each key is kept: changelogs.
+    Compact,
+}
+
+/// How a topic is to be created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicSpec {
+    /// Name: letters, digits, `.`, `_`, `-`, at most 249 of them, as Kafka has it.
+    pub name: Arc<str>,
+    /// Number of partitions, at least one.
+    pub partitions: u32,
+    /// What happens to old records.
+    pub cleanup: Cleanup,
+    /// Records older than this are dropped; `None` keeps them for ever.
+    pub retention_ms: Option<i64>,
+    /// The oldest records are dropped while a partition holds more than this; `None` is no limit.
+    pub retention_bytes: Option<u64>,
+}
+
+impl TopicSpec {
+    /// A topic that keeps its records for ever.
+    pub fn new(name: impl Into<Arc<str>>, partitions: u32) -> Self {
+        TopicSpec { name: name.into(), partitions, cleanup: Cleanup::Delete, retention_ms: None, retention_bytes: None }
+    }
+
+    /// A changelog: only the last record of each key is kept.
+    #[must_use]
+    pub fn compacted(mut self) -> Self {
+        self.cleanup = Cleanup::Compact;
+        self
+    }
+}
+
+/// A topic that exists.
+pub type TopicInfo = TopicSpec;
+
+/// The offsets a partition holds: `start` is the first that can be read, `end` the next that will be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct OffsetRange {
+    /// First readable offset.
+    pub start: Offset,
+    /// Offset the next record will get.
+    pub end: Offset,
+}
+
+/// Records to append to one partition, in order.
+#[derive(Debug)]
+pub struct Append {
+    /// Where they go.
+    pub target: TopicPartition,
+    /// The records.
+    pub records: BatchBuilder,
+}
+
+/// Everything one commit makes durable together: all of it or nothing.
+#[derive(Debug, Default)]
+pub struct CommitRequest {
+    /// The group whose offsets move; unused when `offsets` is empty.
+    pub group: Arc<str>,
+    /// Outputs and changelog records.
+    pub appends: Vec<Append>,
+    /// The next offset to read, per input partition.
+    pub offsets: Vec<(TopicPartition, Offset)>,
+}
+
+/// The log's answer to a commit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CommitReceipt {
+    /// Offset of the first record of each append, in the order of the request.
+    pub base_offsets: Vec<Offset>,
+}
+
+impl Default for TopicPartition {
+    fn default() -> Self {
+        TopicPartition { topic: Arc::from(""), partition: 0 }
+    }
+}
