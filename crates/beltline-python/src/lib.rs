@@ -1,0 +1,1 @@
+//! The extension module beltline._native: adapts a worker to Python.

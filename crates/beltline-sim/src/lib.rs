@@ -1,0 +1,1 @@
+//! A seeded world of faults around the real core. Not shipped.

@@ -1,0 +1,1 @@
+//! The durable form of a table shard: a snapshot and a log of changes.

@@ -1,0 +1,1 @@
+//! Tables in memory: typed shards with dirty tracking, undo and changelog bytes.

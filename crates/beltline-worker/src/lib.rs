@@ -1,0 +1,1 @@
+//! Turns the core in the real world: log and store threads, bounded queues, recovery, shutdown.
