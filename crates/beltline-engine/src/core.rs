@@ -1,0 +1,494 @@
+//! The core itself: set-up and data plane.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use beltline_table::Shard;
+use beltline_types::{Batch, Error, ErrorKind, Offset, RecordView, Result, Timestamp, TopicInfo, TopicPartition};
+
+use crate::commit::CommitClock;
+use crate::lane::{Finished, Lane, Place};
+use crate::outbox::{Outbox, Outgoing};
+use crate::queue::{Known, PartitionQueue};
+use crate::tables::Tables;
+use crate::topology::Topics;
+use crate::{CoreOptions, Counters, Guarantee, LogCommand, Receipt, Sent, SubscriptionId, TableId, TableSpec, TopicId};
+
+/// An event in somebody's hands. Give it to [`Core::done`] or [`Core::release`]; after an aborted commit the
+/// tickets from before are stale, and giving them back has no effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    offset: Offset,
+    batch: u64,
+    subscription: u32,
+    lane: u32,
+    index: u32,
+    epoch: u32,
+}
+
+impl Ticket {
+    /// Who it was handed to.
+    pub fn subscription(&self) -> SubscriptionId {
+        SubscriptionId(self.subscription)
+    }
+
+    /// Offset of the record.
+    pub fn offset(&self) -> Offset {
+        self.offset
+    }
+
+    /// Index of the record in its batch, see [`Core::batch`].
+    pub fn index_in_batch(&self) -> usize {
+        self.index as usize
+    }
+}
+
+/// What [`Core::next`] has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// An event.
+    Event(Ticket),
+    /// Nothing at this moment: turn the driver, then sleep until it is woken.
+    Wait,
+    /// Nothing any more: the subscription or the core has ended.
+    Closed,
+}
+
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    pub(crate) name: Arc<str>,
+    pub(crate) lanes: Vec<Lane>,
+    /// The lane whose batch is being read.
+    turn: usize,
+    /// Events given back in all lanes.
+    returned: usize,
+    pub(crate) open: bool,
+}
+
+impl Subscription {
+    /// Nothing is in flight any more.
+    pub(crate) fn forget_returned(&mut self) {
+        self.returned = 0;
+        self.turn = 0;
+    }
+}
+
+/// How a core ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Running,
+    /// No new events; what is in flight may finish until then.
+    Stopping {
+        deadline: Duration,
+    },
+    /// The last unit is on its way.
+    Finishing,
+    Stopped,
+    Failed,
+}
+
+/// The deterministic heart of a worker; see the crate's documentation.
+#[derive(Debug)]
+pub struct Core {
+    pub(crate) options: CoreOptions,
+    pub(crate) topics: Topics,
+    /// First queue of each topic, if anybody reads it.
+    pub(crate) first_queue: Vec<Option<usize>>,
+    pub(crate) queues: Vec<PartitionQueue>,
+    pub(crate) subscriptions: Vec<Subscription>,
+    pub(crate) tables: Tables,
+    pub(crate) outbox: Outbox,
+    pub(crate) clock: CommitClock,
+    pub(crate) phase: Phase,
+    pub(crate) failure: Option<String>,
+    /// Some reason keeps `next` from its fast path: draining, a full outbox, the end.
+    pub(crate) gated: bool,
+    pub(crate) in_flight: usize,
+    pub(crate) epoch: u32,
+    pub(crate) now: Duration,
+    pub(crate) commands: VecDeque<LogCommand>,
+    pub(crate) receipts: VecDeque<Receipt>,
+    pub(crate) notices: VecDeque<String>,
+    /// Something changed that may call for a fetch, a look-up or a restore.
+    pub(crate) replan: bool,
+    pub(crate) next_fetch: u64,
+    pub(crate) counters: Counters,
+}
+
+impl Core {
+    /// An empty core.
+    pub fn new(options: CoreOptions) -> Self {
+        let clock = CommitClock::new(options.commit_interval());
+        Core {
+            options,
+            topics: Topics::default(),
+            first_queue: Vec::new(),
+            queues: Vec::new(),
+            subscriptions: Vec::new(),
+            tables: Tables::default(),
+            outbox: Outbox::default(),
+            clock,
+            phase: Phase::Running,
+            failure: None,
+            gated: false,
+            in_flight: 0,
+            epoch: 0,
+            now: Duration::ZERO,
+            commands: VecDeque::new(),
+            receipts: VecDeque::new(),
+            notices: VecDeque::new(),
+            replan: true,
+            next_fetch: 0,
+            counters: Counters::default(),
+        }
+    }
+
+    /// The settings it was made with.
+    pub fn options(&self) -> &CoreOptions {
+        &self.options
+    }
+
+    /// Makes a topic that exists known; a second time for the same name gives the same id.
+    pub fn add_topic(&mut self, info: TopicInfo) -> TopicId {
+        let partitions = info.partitions;
+        let id = self.topics.add(info);
+        self.outbox.add_topic(id, partitions);
+        if self.first_queue.len() <= id.index() {
+            self.first_queue.resize(id.index() + 1, None);
+        }
+        id
+    }
+
+    /// The id of a topic made known before.
+    pub fn topic_id(&self, name: &str) -> Option<TopicId> {
+        self.topics.find(name)
+    }
+
+    /// A topic by id; `None` only for the id of another core.
+    pub fn topic(&self, id: TopicId) -> Option<&TopicInfo> {
+        self.topics.get(id)
+    }
+
+    /// Reads topics from the group's position on; every subscription sees every event once.
+    ///
+    /// A subscription added later begins where the slowest one of the partition is.
+    ///
+    /// # Errors
+    /// `NotFound` when a topic was not made known to this core.
+    pub fn subscribe(&mut self, name: &str, topics: &[TopicId]) -> Result<SubscriptionId> {
+        let subscription = self.subscriptions.len();
+        let mut lanes = Vec::new();
+        let mut wanted = topics.to_vec();
+        wanted.sort_unstable();
+        wanted.dedup();
+        if let Some(unknown) = wanted.iter().find(|topic| self.topics.get(**topic).is_none()) {
+            let message = format!("subscription {name}: topic number {} is not known to this core", unknown.0);
+            return Err(Error::new(ErrorKind::NotFound, message));
+        }
+        for topic in wanted {
+            let first = self.queues_of(topic);
+            let partitions = self.topics.get(topic).map_or(0, |info| info.partitions);
+            for partition in 0..partitions {
+                let queue = first + partition as usize;
+                let mut lane = Lane::new(queue, partition);
+                lane.ready = self.tables.waiting_for(partition).is_none();
+                if self.queues[queue].known == Known::Position {
+                    lane.seek(&self.queues[queue], self.position(queue));
+                }
+                self.queues[queue].readers.push((subscription, lanes.len()));
+                lanes.push(lane);
+            }
+        }
+        self.subscriptions.push(Subscription { name: Arc::from(name), lanes, turn: 0, returned: 0, open: true });
+        self.replan = true;
+        Ok(SubscriptionId(subscription as u32))
+    }
+
+    /// Makes the queues of a topic on first use.
+    fn queues_of(&mut self, topic: TopicId) -> usize {
+        if let Some(first) = self.first_queue[topic.index()] {
+            return first;
+        }
+        let first = self.queues.len();
+        self.first_queue[topic.index()] = Some(first);
+        if let Some(info) = self.topics.get(topic) {
+            let names = (0..info.partitions).map(|partition| TopicPartition::new(info.name.clone(), partition));
+            self.queues.extend(names.map(|name| PartitionQueue::new(name, topic)));
+        }
+        first
+    }
+
+    /// Ends a subscription: its unfinished events no longer hold positions back, its tickets are stale.
+    pub fn unsubscribe(&mut self, id: SubscriptionId) {
+        let Some(subscription) = self.subscriptions.get_mut(id.index()) else { return };
+        if !std::mem::replace(&mut subscription.open, false) {
+            return;
+        }
+        self.in_flight -= subscription.lanes.iter().map(Lane::unfinished).sum::<usize>();
+        let queues: Vec<usize> = subscription.lanes.iter().map(|lane| lane.queue).collect();
+        let positions: Vec<Offset> = queues.iter().map(|queue| self.position(*queue)).collect();
+        for (queue, position) in queues.into_iter().zip(positions) {
+            // The group's position stays where this subscription left it when nobody else reads the partition.
+            let state = &mut self.queues[queue];
+            state.readers.retain(|(subscription, _)| *subscription != id.index());
+            if state.readers.is_empty() {
+                state.rewind(position);
+                state.last_position = position;
+                if let Some(fetch) = state.outstanding.take() {
+                    let partition = state.name.clone();
+                    self.commands.push_back(LogCommand::CancelFetch { fetch, partition });
+                }
+            } else {
+                self.trim(queue);
+            }
+        }
+        self.subscriptions[id.index()].lanes.iter_mut().for_each(Lane::close);
+        self.clock.touch();
+        self.replan = true;
+    }
+
+    /// Adds a table; its shards are restored before events of their partitions are handed out. A second
+    /// time for the same name gives the same id.
+    pub fn add_table(&mut self, spec: TableSpec) -> TableId {
+        let id = self.tables.add(spec);
+        self.refresh_ready();
+        self.replan = true;
+        id
+    }
+
+    /// How a table is kept; `None` only for the id of another core.
+    pub fn table_spec(&self, id: TableId) -> Option<&TableSpec> {
+        self.tables.spec(id)
+    }
+
+    /// All tables.
+    pub fn tables(&self) -> impl Iterator<Item = (TableId, &TableSpec)> {
+        self.tables.specs()
+    }
+
+    pub(crate) fn refresh_ready(&mut self) {
+        for lane in self.subscriptions.iter_mut().flat_map(|subscription| &mut subscription.lanes) {
+            lane.ready = self.tables.waiting_for(lane.partition).is_none();
+        }
+    }
+
+    /// The next event of a subscription; partitions take turns batch by batch. Many may be in flight.
+    #[inline]
+    pub fn next(&mut self, id: SubscriptionId) -> Next {
+        if self.gated { self.next_gated(id) } else { self.take(id, false) }
+    }
+
+    /// The fast path: the record after the last one, in the same batch.
+    #[inline]
+    pub(crate) fn take(&mut self, id: SubscriptionId, limited: bool) -> Next {
+        let Some(subscription) = self.subscriptions.get_mut(id.index()) else { return Next::Closed };
+        let turn = subscription.turn;
+        if let Some(lane) = subscription.lanes.get_mut(turn)
+            && lane.loaded()
+            && lane.ready
+            && !limited
+            && subscription.returned == 0
+            && let Some(place) = lane.step(self.now)
+        {
+            if !lane.loaded() {
+                subscription.turn = if turn + 1 == subscription.lanes.len() { 0 } else { turn + 1 };
+            }
+            return self.handed(id, turn, place);
+        }
+        self.take_from_any(id, limited)
+    }
+
+    #[inline]
+    fn handed(&mut self, id: SubscriptionId, lane: usize, place: Place) -> Next {
+        self.in_flight += 1;
+        self.counters.events += 1;
+        let Place { offset, batch, index } = place;
+        Next::Event(Ticket { offset, batch, subscription: id.0, lane: lane as u32, index, epoch: self.epoch })
+    }
+
+    /// Events given back first, then the first lane that has one; `limited` lets no lane pass its drain target.
+    fn take_from_any(&mut self, id: SubscriptionId, limited: bool) -> Next {
+        let Some(subscription) = self.subscriptions.get_mut(id.index()).filter(|subscription| subscription.open) else {
+            return Next::Closed;
+        };
+        if subscription.returned > 0 {
+            for (index, lane) in subscription.lanes.iter_mut().enumerate() {
+                if let Some(place) = lane.take_returned() {
+                    subscription.returned -= 1;
+                    // It never stopped being in flight.
+                    self.in_flight -= 1;
+                    return self.handed(id, index, place);
+                }
+            }
+        }
+        let count = subscription.lanes.len();
+        for step in 0..count {
+            let index = (subscription.turn + step) % count;
+            let lane = &mut subscription.lanes[index];
+            let queue = &self.queues[lane.queue];
+            if !lane.ready || (limited && lane.next_offset() >= queue.drain_target) || !lane.load(queue) {
+                continue;
+            }
+            if limited && lane.next_offset() >= queue.drain_target {
+                continue;
+            }
+            if let Some(place) = lane.step(self.now) {
+                subscription.turn = if lane.loaded() { index } else { (index + 1) % count };
+                return self.handed(id, index, place);
+            }
+        }
+        Next::Wait
+    }
+
+    /// The batch an event is in; `None` when the ticket is stale.
+    #[inline]
+    pub fn batch(&self, ticket: &Ticket) -> Option<&Arc<Batch>> {
+        let lane = self.lane(ticket)?;
+        self.queues[lane.queue].batch(ticket.batch)
+    }
+
+    /// The record of an event; `None` when the ticket is stale.
+    #[inline]
+    pub fn record(&self, ticket: &Ticket) -> Option<RecordView<'_>> {
+        self.batch(ticket).map(|batch| batch.get(ticket.index as usize))
+    }
+
+    /// Where an event comes from; `None` when the ticket is stale.
+    #[inline]
+    pub fn topic_partition(&self, ticket: &Ticket) -> Option<&TopicPartition> {
+        self.lane(ticket).map(|lane| &self.queues[lane.queue].name)
+    }
+
+    /// Number of the partition an event comes from, which is that of its tables' shards; `None` when the
+    /// ticket is stale.
+    #[inline]
+    pub fn partition(&self, ticket: &Ticket) -> Option<u32> {
+        self.lane(ticket).map(|lane| lane.partition)
+    }
+
+    /// The topic an event comes from; `None` when the ticket is stale.
+    pub fn topic_of(&self, ticket: &Ticket) -> Option<TopicId> {
+        self.lane(ticket).map(|lane| self.queues[lane.queue].topic)
+    }
+
+    /// Whether a ticket still counts: its unit was not aborted and its subscription is open.
+    #[inline]
+    pub fn is_current(&self, ticket: &Ticket) -> bool {
+        self.lane(ticket).is_some()
+    }
+
+    #[inline]
+    fn lane(&self, ticket: &Ticket) -> Option<&Lane> {
+        let subscription = self.subscriptions.get(ticket.subscription as usize)?;
+        if ticket.epoch != self.epoch || !subscription.open {
+            return None;
+        }
+        subscription.lanes.get(ticket.lane as usize)
+    }
+
+    #[inline]
+    fn lane_mut(&mut self, ticket: &Ticket) -> Option<&mut Lane> {
+        if ticket.epoch != self.epoch {
+            return None;
+        }
+        let subscription = self.subscriptions.get_mut(ticket.subscription as usize)?;
+        if !subscription.open {
+            return None;
+        }
+        subscription.lanes.get_mut(ticket.lane as usize)
+    }
+
+    /// An event is finished: its effects belong to the next unit and its position may move.
+    #[inline]
+    pub fn done(&mut self, ticket: Ticket) {
+        let now = self.now;
+        let Some(lane) = self.lane_mut(&ticket) else { return };
+        let finished = lane.finish(ticket.offset, now);
+        let queue = lane.queue;
+        if finished == Finished::Unknown {
+            return;
+        }
+        self.in_flight -= 1;
+        self.counters.finished += 1;
+        self.clock.finished_events += 1;
+        self.clock.touch();
+        if finished == Finished::LeftBatch {
+            self.trim(queue);
+            self.replan = true;
+        }
+        if self.clock.finished_events >= self.options.commit_events {
+            self.clock.requested = true;
+        }
+    }
+
+    /// Gives an unfinished event back: the next call of [`Core::next`] hands it out again.
+    pub fn release(&mut self, ticket: Ticket) {
+        let Some(lane) = self.lane_mut(&ticket) else { return };
+        if lane.give_back(ticket.offset) {
+            self.subscriptions[ticket.subscription as usize].returned += 1;
+        }
+    }
+
+    /// Sends a record with the next unit. Without a partition the key decides, as in Kafka; without a key
+    /// partitions take turns. A negative timestamp is replaced by the log's clock.
+    ///
+    /// # Errors
+    /// `NotFound` for a topic of another core, `Usage` for a partition that does not exist, `Limit` when the
+    /// outbox is full: wait for a commit and try again. `headers` come from [`beltline_types::encode_headers`],
+    /// others are refused.
+    pub fn emit(
+        &mut self,
+        topic: TopicId,
+        partition: Option<u32>,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[u8],
+        timestamp: Timestamp,
+    ) -> Result<Sent> {
+        let Some(info) = self.topics.get(topic) else {
+            let message = format!("topic number {} is not known to this core", topic.0);
+            return Err(Error::new(ErrorKind::NotFound, message));
+        };
+        let record = Outgoing { partition, key, value, headers, timestamp };
+        let sent = self.outbox.push(topic, info, &record, self.options.outbox_refusal_bytes())?;
+        self.counters.sends += 1;
+        self.clock.touch();
+        if self.outbox.bytes() >= self.options.commit_bytes {
+            self.clock.requested = true;
+        }
+        if self.outbox.bytes() >= self.options.outbox_bytes {
+            self.gated = true;
+        }
+        Ok(sent)
+    }
+
+    /// Whether so much waits for a commit that no new event is handed out; senders outside of events
+    /// should wait as well.
+    pub fn outbox_is_full(&self) -> bool {
+        self.outbox.bytes() >= self.options.outbox_bytes
+    }
+
+    /// A shard, once it is restored. Events of partition `p` belong to shard `p`.
+    #[inline]
+    pub fn shard(&self, table: TableId, partition: u32) -> Option<&Shard> {
+        self.tables.shard(table, partition)
+    }
+
+    /// A shard to write to, once it is restored. What is written belongs to the next unit.
+    #[inline]
+    pub fn shard_mut(&mut self, table: TableId, partition: u32) -> Option<&mut Shard> {
+        self.clock.touch();
+        self.tables.shard_mut(table, partition)
+    }
+
+    /// Whether every shard of every table is restored.
+    pub fn shards_ready(&self) -> bool {
+        self.tables.all_ready()
+    }
+
+    /// Whether events wait for unfinished ones before a unit can be sealed.
+    pub(crate) fn must_drain(&self) -> bool {
+        self.options.guarantee == Guarantee::ExactlyOnce
+    }
+}

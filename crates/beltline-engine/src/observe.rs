@@ -1,0 +1,97 @@
+//! What the core says about itself.
+
+use std::time::Duration;
+
+use crate::core::Phase;
+use crate::lane::Lane;
+use crate::queue::{Known, PartitionQueue};
+use crate::{Core, Health, PartitionHealth, Pause};
+
+impl Core {
+    /// Whether everything that exists was processed and is durable: nothing queued, in flight or dirty, every
+    /// partition read to the end that is known.
+    pub fn is_idle(&self) -> bool {
+        self.in_flight == 0
+            && !self.has_uncommitted()
+            && self.shards_ready()
+            && (0..self.queues.len()).all(|index| {
+                let queue = &self.queues[index];
+                queue.readers.is_empty() || (queue.reached_end() && self.position(index) >= queue.fetch_offset)
+            })
+    }
+
+    /// Whether a unit is on its way or something waits for the next one.
+    pub fn has_uncommitted(&self) -> bool {
+        self.clock.unit.is_some() || self.has_changes()
+    }
+
+    /// Number of events in flight, over all subscriptions.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// The whole core at this moment; for people and monitors, not for the data plane.
+    pub fn health(&self) -> Health {
+        let open = self.subscriptions.iter().filter(|subscription| subscription.open);
+        let partitions = open.flat_map(|subscription| {
+            subscription.lanes.iter().map(|lane| self.partition_health(subscription.name.clone(), lane))
+        });
+        Health {
+            partitions: partitions.collect(),
+            tables: self.tables.health(),
+            counters: self.counters,
+            commit_interval: self.clock.interval(),
+            commit_in_flight: self.clock.unit.is_some(),
+            outbox_bytes: self.outbox.bytes(),
+            failure: self.failure.clone(),
+        }
+    }
+
+    fn partition_health(&self, subscription: std::sync::Arc<str>, lane: &Lane) -> PartitionHealth {
+        let queue = &self.queues[lane.queue];
+        let known = queue.range.is_some();
+        PartitionHealth {
+            subscription,
+            partition: queue.name.clone(),
+            position: known.then(|| lane.position()),
+            committed: known.then_some(queue.committed),
+            end: queue.range.map(|range| range.end),
+            in_flight: lane.unfinished(),
+            oldest_in_flight_age: lane.oldest().map(|(_, since)| self.now.saturating_sub(since)),
+            queued_bytes: queue.bytes(),
+            paused: self.pause(queue, lane),
+        }
+    }
+
+    fn pause(&self, queue: &PartitionQueue, lane: &Lane) -> Option<Pause> {
+        match self.phase {
+            Phase::Failed => return Some(Pause::Failed { message: self.failure.clone().unwrap_or_default() }),
+            Phase::Running => {}
+            _ => return Some(Pause::Stopping),
+        }
+        if let Some(message) = &queue.last_error {
+            return Some(Pause::LogError { message: message.clone(), failures: queue.failures });
+        }
+        if queue.known != Known::Position {
+            return Some(Pause::Starting);
+        }
+        if let Some(table) = self.tables.waiting_for(lane.partition) {
+            return Some(Pause::Restoring { table: table.name.clone() });
+        }
+        if let Some(since) = self.clock.draining_since() {
+            let waited = self.now.saturating_sub(since);
+            let overdue = waited >= Duration::from_millis(self.options.drain_deadline_ms);
+            let oldest = lane.oldest().map(|(offset, _)| offset);
+            return Some(if overdue { Pause::DrainOverdue { waited, oldest } } else { Pause::Draining });
+        }
+        if self.outbox_is_full() {
+            return Some(Pause::OutboxFull { bytes: self.outbox.bytes() });
+        }
+        match lane.oldest() {
+            Some((oldest, _)) if queue.outstanding.is_none() && lane.next_offset() >= queue.fetch_offset => {
+                Some(Pause::QueueFull { oldest, bytes: queue.bytes() })
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Making a unit, and what follows when the log has answered.
+
+use std::time::Duration;
+
+use beltline_types::{CommitReceipt, CommitRequest, Error, ErrorKind, Offset};
+
+use crate::commit::InFlightUnit;
+use crate::core::Phase;
+use crate::lane::Lane;
+use crate::protocol::CommitUnit;
+use crate::queue::Known;
+use crate::{Core, LogCommand, Next, SubscriptionId};
+
+impl Core {
+    /// Position of a partition: the lowest offset any of its subscriptions has not finished.
+    pub(crate) fn position(&self, queue: usize) -> Offset {
+        let state = &self.queues[queue];
+        let lanes = state.readers.iter().map(|(subscription, lane)| &self.subscriptions[*subscription].lanes[*lane]);
+        lanes.map(Lane::position).min().unwrap_or(state.last_position)
+    }
+
+    pub(crate) fn trim(&mut self, queue: usize) {
+        let position = self.position(queue);
+        self.queues[queue].trim(position);
+    }
+
+    /// Whether anything waits to be written.
+    pub(crate) fn has_changes(&self) -> bool {
+        !self.outbox.is_empty() || self.tables.is_dirty() || self.positions_moved().next().is_some()
+    }
+
+    fn positions_moved(&self) -> impl Iterator<Item = (usize, Offset)> {
+        let known = self.queues.iter().enumerate().filter(|(_, queue)| queue.known == Known::Position);
+        known
+            .map(|(index, queue)| (index, self.position(index), queue.sealed))
+            .filter(|(_, position, sealed)| position != sealed)
+            .map(|(index, position, _)| (index, position))
+    }
+
+    /// Whether exactly-once may seal: nothing is in flight, and all readers of a partition stand at the same place
+    /// (a position between them would repeat events for the faster one).
+    pub(crate) fn drained(&self) -> bool {
+        self.in_flight == 0
+            && self.queues.iter().all(|queue| {
+                let mut offsets = queue.readers.iter().map(|reader| self.lane_of(*reader).next_offset());
+                let first = offsets.next();
+                offsets.all(|offset| Some(offset) == first)
+            })
+    }
+
+    fn lane_of(&self, (subscription, lane): (usize, usize)) -> &Lane {
+        &self.subscriptions[subscription].lanes[lane]
+    }
+
+    /// From now on no reader goes further than the fastest one of its partition.
+    pub(crate) fn begin_drain(&mut self) {
+        for index in 0..self.queues.len() {
+            let offsets = self.queues[index].readers.iter().map(|reader| self.lane_of(*reader).next_offset());
+            self.queues[index].drain_target = offsets.max().unwrap_or(0);
+        }
+    }
+
+    /// Seals a unit if one is due and possible.
+    pub(crate) fn try_commit(&mut self) {
+        if self.phase != Phase::Running || !self.clock.is_due(self.now) {
+            return;
+        }
+        if !self.has_changes() {
+            self.clock.nothing_to_write(self.now);
+            self.refresh_gate();
+            return;
+        }
+        if self.must_drain() {
+            if self.clock.draining_since().is_none() {
+                self.begin_drain();
+                self.clock.begin_drain(self.now, Duration::from_millis(self.options.drain_deadline_ms));
+                self.gated = true;
+            }
+            if !self.drained() {
+                return;
+            }
+        }
+        self.seal();
+    }
+
+    /// Moves positions, outbox and table changes into a unit for the log.
+    pub(crate) fn seal(&mut self) {
+        let positions: Vec<(usize, Offset)> = self.positions_moved().collect();
+        let topics = &self.topics;
+        let (mut appends, sends) =
+            self.outbox.take(|id| topics.get(id).map_or_else(|| "".into(), |info| info.name.clone()));
+        let tables = self.tables.seal(&mut appends);
+        if positions.is_empty() && appends.is_empty() {
+            self.clock.nothing_to_write(self.now);
+            self.refresh_gate();
+            return;
+        }
+        let offsets = positions.iter().map(|(queue, offset)| (self.queues[*queue].name.clone(), *offset)).collect();
+        for (queue, offset) in &positions {
+            self.queues[*queue].sealed = *offset;
+        }
+        let request = CommitRequest { group: self.options.group.clone(), appends, offsets };
+        self.commands.push_back(LogCommand::Commit(CommitUnit { request, tables }));
+        self.clock.sealed(self.now, InFlightUnit { positions, sends });
+        self.refresh_gate();
+    }
+
+    pub(crate) fn committed(&mut self, receipt: &CommitReceipt) {
+        let Some(unit) = self.clock.unit.take() else { return };
+        self.counters.commits += 1;
+        self.tables.committed();
+        for (queue, offset) in &unit.positions {
+            self.queues[*queue].committed = *offset;
+        }
+        for (sends, base_offset) in unit.sends.iter().zip(&receipt.base_offsets) {
+            self.receipts.push_back(sends.receipt(Some(*base_offset)));
+            self.note_end(sends.topic.index(), sends.partition, base_offset + Offset::from(sends.count));
+        }
+        self.after_unit();
+    }
+
+    /// Records of our own were written: a partition we read is longer than its last fetch said.
+    fn note_end(&mut self, topic: usize, partition: u32, end: Offset) {
+        let Some(first) = self.first_queue.get(topic).copied().flatten() else { return };
+        if let Some(range) = self.queues.get_mut(first + partition as usize).and_then(|queue| queue.range.as_mut()) {
+            range.end = range.end.max(end);
+        }
+    }
+
+    pub(crate) fn commit_failed(&mut self, error: &Error) {
+        if self.clock.unit.is_none() {
+            return;
+        }
+        self.counters.aborts += 1;
+        self.notices.push_back(format!("a commit failed, its events will be repeated: {error}"));
+        self.roll_back();
+        if error.kind() != ErrorKind::Aborted {
+            self.failure = Some(error.to_string());
+            self.phase = Phase::Failed;
+            self.gated = true;
+            return;
+        }
+        self.after_unit();
+    }
+
+    fn after_unit(&mut self) {
+        if self.phase == Phase::Finishing {
+            self.phase = Phase::Stopped;
+        }
+        self.refresh_gate();
+        self.replan = true;
+    }
+
+    /// Back to the last durable unit: tables, positions, outbox. Tickets of before are stale.
+    pub(crate) fn roll_back(&mut self) {
+        let sealed = self.clock.unit.take().map(|unit| unit.sends).unwrap_or_default();
+        let (_, unsealed) = self.outbox.take(|_| "".into());
+        for sends in sealed.iter().chain(&unsealed) {
+            self.receipts.push_back(sends.receipt(None));
+        }
+        self.tables.roll_back();
+        self.epoch = self.epoch.wrapping_add(1);
+        self.in_flight = 0;
+        for index in 0..self.queues.len() {
+            self.rewind(index);
+        }
+        for subscription in &mut self.subscriptions {
+            subscription.forget_returned();
+        }
+        self.clock.aborted(self.now);
+        self.replan = true;
+    }
+
+    fn rewind(&mut self, index: usize) {
+        let queue = &mut self.queues[index];
+        if let Some(fetch) = queue.outstanding.take() {
+            self.commands.push_back(LogCommand::CancelFetch { fetch, partition: queue.name.clone() });
+        }
+        if queue.range.is_none() {
+            return;
+        }
+        queue.rewind(queue.committed);
+        queue.sealed = queue.committed;
+        queue.last_position = queue.committed;
+        for (subscription, lane) in self.queues[index].readers.clone() {
+            let offset = self.queues[index].committed;
+            self.subscriptions[subscription].lanes[lane].seek(&self.queues[index], offset);
+        }
+    }
+
+    /// Whether `next` must ask before it hands out an event.
+    pub(crate) fn refresh_gate(&mut self) {
+        self.gated = self.phase != Phase::Running || self.clock.draining_since().is_some() || self.outbox_is_full();
+    }
+
+    /// `next` while something holds events back.
+    #[cold]
+    pub(crate) fn next_gated(&mut self, id: SubscriptionId) -> Next {
+        self.try_commit();
+        self.refresh_gate();
+        if !self.gated {
+            return self.take(id, false);
+        }
+        match self.phase {
+            Phase::Running if self.clock.draining_since().is_some() => self.take(id, true),
+            Phase::Running => Next::Wait,
+            Phase::Stopping { .. } if self.must_drain() => match self.take(id, true) {
+                Next::Wait => Next::Closed,
+                next => next,
+            },
+            _ => Next::Closed,
+        }
+    }
+
+    /// One step of stopping: finish what is in flight, write the last unit.
+    pub(crate) fn try_stop(&mut self) {
+        let Phase::Stopping { deadline } = self.phase else { return };
+        if self.clock.unit.is_some() {
+            return;
+        }
+        let finished = if self.must_drain() { self.drained() } else { self.in_flight == 0 };
+        if !finished && self.now < deadline {
+            return;
+        }
+        if !finished {
+            self.notices.push_back(format!("stopped with {} unfinished events; they will be repeated", self.in_flight));
+            if self.must_drain() {
+                // Half an event must not count: what was done since the last unit will be done again.
+                self.roll_back();
+            }
+        }
+        self.phase = Phase::Finishing;
+        self.seal();
+        if self.clock.unit.is_none() {
+            self.phase = Phase::Stopped;
+        }
+        self.refresh_gate();
+    }
+}
