@@ -1,0 +1,500 @@
+"""The engine below the Python face: belts, streams, tables and record decoders.
+
+Nothing here is public; user code imports from ``beltline``. A belt belongs to the thread that started it: every call
+from another thread raises ``RuntimeError``, except `Belt.send_threadsafe`. After ``fork()`` a belt of the parent is
+unusable in the child and says so.
+"""
+
+from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
+from typing import Any, Final, Generic, Literal, TypeVar, final, overload
+
+_T = TypeVar("_T")
+_KT = TypeVar("_KT")
+_VT = TypeVar("_VT")
+
+__version__: Final[str]
+
+StreamMode = Literal["values", "items", "events"]
+DecodeKind = Literal["bytes", "str", "none"]
+ValueKind = Literal["json", "int", "float", "str", "object"]
+Guarantee = Literal["at_least_once", "exactly_once"]
+StartFrom = Literal["earliest", "latest"]
+Headers = Sequence[tuple[str, bytes | None]] | Mapping[str, bytes | None]
+DeliveryCallback = Callable[[str, int, int, int], object]
+"""Called as ``(topic, partition, offset, timestamp_ms)`` once the record is in the log."""
+
+class Belt:
+    """One worker: log, engine core, tables and commit units, turned by the thread that called `start`.
+
+    Order of life: ``Belt()``, `open`, `declare_topic`, `subscribe` and `add_table`, `start`, then `turn` whenever
+    `fileno` is readable, at last `stop`. Topics, subscriptions and tables may be added after `start` too.
+    """
+
+    def __new__(
+        cls,
+        app_id: str,
+        *,
+        guarantee: Guarantee = "at_least_once",
+        commit_interval_ms: int | None = None,
+        commit_bytes: int | None = None,
+        commit_events: int | None = None,
+        drain_deadline_ms: int | None = None,
+        queue_bytes: int | None = None,
+        fetch_max_bytes: int | None = None,
+        outbox_bytes: int | None = None,
+        start_from: StartFrom = "earliest",
+    ) -> Belt:
+        """Makes a belt; does no I/O.
+
+        Args:
+            app_id: The group whose offsets this belt moves.
+            guarantee: Whether outputs, tables and offsets may be seen only together.
+            commit_interval_ms: Longest time between two commits; the engine's default depends on the guarantee.
+            commit_bytes: A commit starts when the outbox holds this much.
+            commit_events: A commit starts after this many finished events.
+            drain_deadline_ms: How long an exactly-once commit waits for events in flight before it rewinds them.
+            queue_bytes: Fetched and not yet handed out, per partition.
+            fetch_max_bytes: One fetch of one partition.
+            outbox_bytes: Unsent output; above it no event is handed out and `send` raises ``BufferError``.
+            start_from: Where a partition without a committed offset begins.
+        """
+
+    @property
+    def app_id(self) -> str: ...
+    @property
+    def is_started(self) -> bool:
+        """Whether `start` succeeded and `stop` was not called."""
+
+    def open(
+        self,
+        *,
+        directory: str | None,
+        sync: Literal["always", "interval", "never"] = "interval",
+        sync_interval_ms: int = 1000,
+        manual_clock: bool = False,
+    ) -> None:
+        """Takes the data directory and opens its log and store; ``None`` keeps everything in memory.
+
+        Args:
+            directory: The data directory, made when missing; a second process on it gets ``DataDirectoryError``.
+            sync: When the log reaches the disk itself: with every commit, every `sync_interval_ms`, or when the
+                operating system likes. A killed process loses nothing with any of them, a power failure may.
+            manual_clock: Time stands still until `advance`; only with ``directory=None``.
+
+        Raises:
+            DataDirectoryError: The directory is held, foreign, read-only, or of a newer format.
+            CorruptLogError: The log's own index makes no sense.
+        """
+
+    def declare_topic(
+        self,
+        name: str,
+        partitions: int,
+        *,
+        compacted: bool = False,
+        retention_ms: int | None = None,
+        retention_bytes: int | None = None,
+    ) -> int:
+        """Creates the topic if it does not exist; returns the partitions it really has.
+
+        Raises:
+            ImproperlyConfigured: A name Kafka would refuse, or no partitions.
+        """
+
+    def topics(self) -> list[tuple[str, int]]:
+        """Every topic of the log with its number of partitions, by name."""
+
+    def subscribe(self, name: str, topics: Sequence[str]) -> Subscription:
+        """Opens a reader of declared topics; each subscription sees every record.
+
+        Args:
+            name: Shown in `health`, e.g. the agent's name.
+            topics: Declared before.
+
+        Raises:
+            ImproperlyConfigured: A topic that was not declared, named in the message.
+        """
+
+    def add_table(
+        self,
+        name: str,
+        changelog: str,
+        partitions: int,
+        *,
+        key_loads: Callable[[bytes], Any] | None = None,
+        key_dumps: Callable[[Any], bytes] | None = None,
+        value_kind: ValueKind = "json",
+        value_loads: Callable[[bytes], Any] | None = None,
+        value_dumps: Callable[[Any], bytes] | None = None,
+        default: Callable[[], Any] | None = None,
+        on_foreign_key: Callable[[Table[Any, Any], Any, int, int], object] | None = None,
+    ) -> Table[Any, Any]:
+        """Makes a `Table` and attaches it: ``attach_table(Table(name, ...), changelog, partitions)``."""
+
+    def attach_table(self, table: Table[Any, Any], changelog: str, partitions: int) -> None:
+        """Gives a table its shards; `changelog` was declared with as many partitions. A table has one belt at a time.
+
+        Raises:
+            ImproperlyConfigured: The table already belongs to another belt, or the changelog was not declared.
+        """
+
+    def start(self) -> None:
+        """Starts the log and store threads; from now on the belt belongs to the calling thread."""
+
+    def fileno(self) -> int:
+        """A descriptor that is readable when `turn` has something to do: ``loop.add_reader(belt.fileno(), belt.turn)``."""
+
+    def turn(self) -> bool:
+        """Takes in what the log threads brought, sends what is due, wakes streams; never blocks.
+
+        Call it too when `next_deadline` has passed. Streams call it themselves between batches. Returns whether
+        something happened.
+
+        Raises:
+            StorageError, CorruptLogError: Fatal; the process must stop. Every later call raises it again.
+        """
+
+    def next_deadline(self) -> float | None:
+        """Seconds until `turn` has something to do by itself (a commit is due), or None."""
+
+    def wait(self, timeout_s: float) -> bool:
+        """Blocks without the interpreter lock until `turn` has something to do; for plain threads without a loop."""
+
+    def send(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        *,
+        partition: int | None = None,
+        timestamp: int | None = None,
+        headers: Headers | None = None,
+        on_delivery: DeliveryCallback | None = None,
+    ) -> int:
+        """Puts a record into the outbox; it is appended with the next commit. Returns its partition.
+
+        Args:
+            partition: ``None`` lets the key decide (Kafka's murmur2), or takes turns for a null key.
+            timestamp: Milliseconds since the epoch; ``None`` is the moment of the append.
+            on_delivery: Called from `turn` as ``(topic, partition, offset, timestamp)``; dropped uncalled when the
+                belt fails first.
+
+        Raises:
+            ImproperlyConfigured: A topic that was not declared, or a partition it has not.
+            BufferError: The outbox is full; let the loop run, then repeat.
+        """
+
+    def send_threadsafe(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        *,
+        partition: int | None = None,
+        timestamp: int | None = None,
+        headers: Headers | None = None,
+        on_delivery: DeliveryCallback | None = None,
+    ) -> None:
+        """Like `send`, from any thread: the record is queued and sent by the owner's next `turn`.
+
+        Raises:
+            BufferError: Too many records are queued.
+        """
+
+    def request_commit(self) -> None:
+        """Starts a commit as soon as events in flight allow; returns at once."""
+
+    def commit(self, timeout_s: float = 30.0) -> None:
+        """Blocks until everything finished and sent so far is committed; for command lines and tests.
+
+        Raises:
+            TimeoutError: With what it still waits for.
+        """
+
+    def is_idle(self) -> bool:
+        """Nothing queued, in flight, dirty or unsent, and every partition read to its end."""
+
+    def health(self) -> dict[str, Any]:
+        """What each subscription and table does right now; shape:
+
+        ``{"partitions": [{"subscription", "topic", "partition", "position", "end", "in_flight", "oldest_in_flight_s",
+        "paused"}], "tables": [{"table", "done", "total"}]}``; ``paused`` is None or the reason in words.
+        """
+
+    def recovery(self) -> list[tuple[str, int, int, int]]:
+        """Tables being restored: ``(table, partition, records done, records total)``; empty when all are ready."""
+
+    def advance(self, seconds: float) -> None:
+        """Moves the clock of a belt opened with ``manual_clock=True``."""
+
+    def stop(self, deadline_s: float = 30.0) -> None:
+        """Lets nothing new out, commits what is finished, joins the threads; streams end. Idempotent.
+
+        Raises:
+            StorageError: The last commit failed.
+        """
+
+@final
+class Subscription:
+    """One reader of topics; many `Stream` objects may share it, each event goes to one of them."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def topics(self) -> list[str]: ...
+    def close(self) -> None:
+        """Ends its streams; its partitions are fetched no longer. Idempotent."""
+
+@final
+class Queue:
+    """In-memory source of a `Stream`: what a channel without a topic is. Belongs to one event loop's thread."""
+
+    def __new__(cls, maxsize: int = 0) -> Queue:
+        """``maxsize=0`` takes as many items as memory holds."""
+
+    def put_nowait(self, value: Any, key: Any = None, *, event: Any = None, partition: int | None = None) -> None:
+        """Adds an item.
+
+        Args:
+            event: What mode ``"events"`` yields and `Stream.current_event` returns.
+            partition: The shard that table writes of this item go to; None lets each table key decide.
+
+        Raises:
+            BufferError: The queue is full.
+            RuntimeError: The queue was closed.
+        """
+
+    def when_writable(self) -> Any | None:
+        """None when there is room; otherwise a future of the running loop that is resolved when there may be."""
+
+    def qsize(self) -> int: ...
+    @property
+    def maxsize(self) -> int: ...
+    @property
+    def closed(self) -> bool: ...
+    def close(self) -> None:
+        """Streams end after the items that are already in."""
+
+class Stream(Generic[_T]):
+    """Async iterator and plain iterator over a `Subscription` or a `Queue`, for one consumer at a time.
+
+    An event is done when the next one is asked for or `close` is called, unless `hold` took it, or `auto_ack` is off.
+    When a handler fails, call `finish_current` (count it as done) or `release_current` (deliver it again).
+    A dropped stream releases its event. Subclasses may add anything but must not override the iteration.
+    """
+
+    def __new__(
+        cls,
+        source: Subscription | Queue,
+        *,
+        key_decode: Callable[[bytes], Any] | DecodeKind = "bytes",
+        value_decode: RecordDecoder | Callable[[bytes], Any] | DecodeKind = "bytes",
+        mode: StreamMode = "values",
+        auto_ack: bool = True,
+        on_decode_error: Callable[[Message, Exception], object] | None = None,
+        make_event: Callable[[Any, Any, Message], Any] | None = None,
+    ) -> Stream[Any]:
+        """Makes a stream.
+
+        Args:
+            key_decode: Of the key's bytes; a null key is None without a call. Items of a `Queue` are not decoded.
+            value_decode: Of the value's bytes; a null value is None without a call.
+            mode: ``"values"``, ``"items"`` = ``(key, value)``, ``"events"`` = ``make_event(key, value, message)``.
+            on_decode_error: Returns to skip the record, raises to fail; without it the error is raised.
+            make_event: Makes events; without it mode ``"events"`` yields the `Message`.
+        """
+
+    def __aiter__(self) -> Stream[_T]: ...
+    def __anext__(self) -> Any: ...
+    def __iter__(self) -> Stream[_T]: ...
+    def __next__(self) -> _T: ...
+    @property
+    def source(self) -> Subscription | Queue: ...
+    @property
+    def mode(self) -> StreamMode:
+        """Settable between two events."""
+
+    @mode.setter
+    def mode(self, mode: StreamMode) -> None: ...
+    @property
+    def auto_ack(self) -> bool: ...
+    @auto_ack.setter
+    def auto_ack(self, auto_ack: bool) -> None: ...
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def current_message(self) -> Message | None:
+        """The record being worked on; None before the first, after `close`, and for a `Queue`."""
+
+    @property
+    def current_event(self) -> Any | None:
+        """``make_event(key, value, message)`` of the record being worked on, made on first use."""
+
+    @property
+    def current_key(self) -> Any | None:
+        """The decoded key of the record being worked on."""
+
+    @property
+    def current_value(self) -> Any | None:
+        """The decoded value of the record being worked on."""
+
+    @property
+    def current_partition(self) -> int | None: ...
+    def hold(self) -> Message | None:
+        """Takes the current event away from the stream: it is done when `Message.ack` is called."""
+
+    def finish_current(self) -> None:
+        """The current event is done, whatever `auto_ack` says."""
+
+    def release_current(self) -> None:
+        """The current event was not processed; it is delivered again, to whoever asks next."""
+
+    def wake(self) -> None:
+        """Resolves the future a consumer waits on; it looks again and waits on."""
+
+    def close(self) -> None:
+        """The current event is done (if `auto_ack`) and the iteration ends. Idempotent."""
+
+@final
+class Message:
+    """One record as it lies in its topic, with the right to say that it is done."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> float:
+        """Seconds since the epoch, as Faust has it."""
+
+    @property
+    def timestamp_ms(self) -> int: ...
+    @property
+    def headers(self) -> list[tuple[str, bytes | None]]: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def acked(self) -> bool: ...
+    def ack(self) -> bool:
+        """The record is done. Returns False when it was done or given back before."""
+
+    def release(self) -> bool:
+        """The record was not processed and is delivered again. Returns False when it was done or given back before."""
+
+class Table(Generic[_KT, _VT]):
+    """A mapping sharded like the topic its events come from; writes go to the changelog with the next commit.
+
+    While an event is worked on (in the task or thread that iterates the stream), the table *is* the shard of that
+    event's partition. Outside an event it shows all shards and refuses writes with ``TypeError``. Values are copies:
+    change one, then assign it again. Changing the key set while iterating raises ``RuntimeError``.
+    """
+
+    def __new__(
+        cls,
+        name: str,
+        *,
+        key_loads: Callable[[bytes], Any] | None = None,
+        key_dumps: Callable[[Any], bytes] | None = None,
+        value_kind: ValueKind = "json",
+        value_loads: Callable[[bytes], Any] | None = None,
+        value_dumps: Callable[[Any], bytes] | None = None,
+        default: Callable[[], Any] | None = None,
+        on_foreign_key: Callable[[Table[Any, Any], Any, int, int], object] | None = None,
+        **kwargs: Any,
+    ) -> Table[Any, Any]:
+        """Makes a table without shards; `Belt.attach_table` gives it some. Unknown keywords are for subclasses.
+
+        Args:
+            name: Shown in errors and `Belt.health`.
+            key_loads: Changelog key bytes to key, for keys that are neither JSON strings nor JSON integers.
+            key_dumps: The way back; also for ``str`` subclasses. Without it such keys raise ``TypeError``.
+            value_kind: ``"object"`` passes every value through `value_dumps`; with any other, ``int`` (64 bits),
+                ``float`` and ``str`` are JSON without a call and only other values go through it.
+            value_loads: Changelog value bytes to value.
+            default: Called for a missing key; the result is returned, not stored, as in Faust.
+            on_foreign_key: Called once per table as ``(table, key, partition, expected)`` when a key is first written
+                from a partition that its hash does not map to.
+        """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def changelog(self) -> str | None: ...
+    @property
+    def partitions(self) -> int:
+        """Number of shards, 0 while not attached."""
+
+    default: Callable[[], Any] | None
+    def __getitem__(self, key: _KT) -> _VT: ...
+    def __setitem__(self, key: _KT, value: _VT) -> None: ...
+    def __delitem__(self, key: _KT) -> None: ...
+    def __contains__(self, key: object) -> bool: ...
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[_KT]: ...
+    def __eq__(self, other: object) -> bool: ...
+    def __or__(self, other: Mapping[Any, Any]) -> dict[Any, Any]: ...
+    def __ror__(self, other: Mapping[Any, Any]) -> dict[Any, Any]: ...
+    def __ior__(self, other: Mapping[_KT, _VT] | Iterable[tuple[_KT, _VT]]) -> Table[_KT, _VT]: ...
+    @overload
+    def get(self, key: _KT, default: None = None) -> _VT | None: ...
+    @overload
+    def get(self, key: _KT, default: _T) -> _VT | _T: ...
+    def keys(self) -> KeysView[_KT]: ...
+    def values(self) -> ValuesView[_VT]: ...
+    def items(self) -> ItemsView[_KT, _VT]: ...
+    @overload
+    def pop(self, key: _KT) -> _VT: ...
+    @overload
+    def pop(self, key: _KT, default: _T) -> _VT | _T: ...
+    def popitem(self) -> tuple[_KT, _VT]: ...
+    def setdefault(self, key: _KT, default: Any = None) -> _VT: ...
+    def update(self, *args: Any, **kwargs: _VT) -> None: ...
+    def clear(self) -> None: ...
+    def copy(self) -> dict[_KT, _VT]: ...
+    def get_in(self, partition: int, key: _KT, default: Any = None) -> Any:
+        """Reads from one shard, in or out of an event."""
+
+    def set_in(self, partition: int, key: _KT, value: _VT) -> None:
+        """Writes to one shard, in or out of an event: for timers that know which partition a key belongs to."""
+
+    def delete_in(self, partition: int, key: _KT) -> bool:
+        """Removes from one shard, in or out of an event; returns whether the key was there."""
+
+    def items_in(self, partition: int | None = None) -> list[tuple[_KT, _VT]]:
+        """What one shard (or all) holds right now, in or out of an event."""
+
+    def shards(self) -> list[int]:
+        """Partitions whose shard is restored and readable here."""
+
+@final
+class RecordDecoder:
+    """JSON bytes to instances of one class with slots, written by offset."""
+
+    def __new__(
+        cls,
+        record_class: type[Any],
+        fields: Sequence[tuple[str, str, bool, Any]],
+        *,
+        recycle: bool,
+        general: Callable[[bytes], Any],
+    ) -> RecordDecoder:
+        """Makes a decoder.
+
+        Args:
+            record_class: The class whose annotated fields are slots.
+            fields: ``(name, kind, required, default)`` in order.
+            recycle: Re-use an instance that nobody else holds.
+            general: Decodes whatever the fast way does not take, or raises.
+        """
+
+    def decode(self, value: bytes) -> Any: ...
+
+def encode_record(record: Any, /, *args: Any, **kwargs: Any) -> bytes:
+    """JSON bytes of an instance."""
+
+def current_stream() -> Stream[Any] | None:
+    """The stream whose event the running task (or thread) works on."""
