@@ -1,1 +1,20 @@
 //! Turns the core in the real world: log and store threads, bounded queues, recovery, shutdown.
+//!
+//! - `io`: what the threads do for the core, as plain functions; the simulator calls them too
+//! - `fetcher`, `committer`, `restorer`, `tidier`: the threads
+//! - `inbox`: where they put their answers, and how they wake the owner
+//! - `worker`: the turn that connects them with the core
+//! - `local`: everything in one directory, or in memory
+
+mod committer;
+mod fetcher;
+mod inbox;
+pub mod io;
+mod local;
+mod restorer;
+mod tidier;
+mod worker;
+
+pub use inbox::Waker;
+pub use local::{Local, LocalOptions, open_local, open_memory};
+pub use worker::Worker;

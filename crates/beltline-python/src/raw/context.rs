@@ -1,0 +1,59 @@
+//! The context variable `current_stream`: every task and thread has its own.
+#![expect(unsafe_code, reason = "PyO3 offers context variables only as C functions")]
+
+use std::ptr;
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+
+use crate::stream::Stream;
+
+static VARIABLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+fn variable(py: Python<'_>) -> PyResult<&Py<PyAny>> {
+    VARIABLE.get_or_try_init(py, || {
+        // SAFETY: the name is a C string, a missing default is null, and a new reference or null with an error comes
+        // back.
+        unsafe {
+            let made = ffi::PyContextVar_New(c"beltline_current_stream".as_ptr(), ptr::null_mut());
+            Bound::from_owned_ptr_or_err(py, made).map(Bound::unbind)
+        }
+    })
+}
+
+/// What the variable holds, whatever its type: foreign code can reach it through `copy_context()`.
+#[inline]
+fn get(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
+    let variable = variable(py)?;
+    let mut value = ptr::null_mut();
+    // SAFETY: `variable` is a context variable that lives as long as the module; the call writes a new reference or
+    // null to `value`.
+    unsafe {
+        if ffi::PyContextVar_Get(variable.as_ptr(), ptr::null_mut(), &mut value) < 0 {
+            return Err(PyErr::fetch(py));
+        }
+        Ok(Bound::from_owned_ptr_or_opt(py, value))
+    }
+}
+
+/// The stream whose event the running task or thread works on.
+#[inline]
+pub fn current_stream(py: Python<'_>) -> PyResult<Option<Bound<'_, Stream>>> {
+    Ok(get(py)?.and_then(|value| value.cast_into::<Stream>().ok()))
+}
+
+/// Makes `stream` the current one, if it is not.
+#[inline]
+pub fn set_current_stream(stream: &Bound<'_, Stream>) -> PyResult<()> {
+    let py = stream.py();
+    if get(py)?.is_some_and(|current| current.is(stream)) {
+        return Ok(());
+    }
+    // SAFETY: both are live objects; the call takes references of its own and returns a new token or null with an
+    // error.
+    unsafe {
+        let token = ffi::PyContextVar_Set(variable(py)?.as_ptr(), stream.as_ptr());
+        Bound::from_owned_ptr_or_err(py, token).map(drop)
+    }
+}

@@ -1,0 +1,134 @@
+//! The fetch thread reads partitions for the core; the watch thread tells it when the log has grown.
+
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use beltline_engine::LogEvent;
+use beltline_log::Log;
+use beltline_types::{Offset, TopicPartition};
+
+use crate::inbox::{Inbox, lock};
+use crate::io;
+
+/// How often the watch thread looks whether it is to end.
+const WATCH_TIMEOUT: Duration = Duration::from_millis(50);
+
+/// A fetch the core asked for.
+pub(crate) struct FetchJob {
+    pub(crate) fetch: u64,
+    pub(crate) partition: TopicPartition,
+    pub(crate) offset: Offset,
+    pub(crate) max_bytes: usize,
+    pub(crate) wait: bool,
+}
+
+enum Job {
+    Fetch(FetchJob),
+    LookUp(Vec<TopicPartition>),
+}
+
+#[derive(Default)]
+struct Board {
+    new: Vec<Job>,
+    cancelled: Vec<u64>,
+    grown: bool,
+    ended: bool,
+}
+
+pub(crate) struct Fetcher {
+    board: Mutex<Board>,
+    changed: Condvar,
+    log: Arc<dyn Log>,
+    inbox: Arc<Inbox>,
+    group: Arc<str>,
+}
+
+impl Fetcher {
+    pub(crate) fn new(log: Arc<dyn Log>, inbox: Arc<Inbox>, group: Arc<str>) -> Self {
+        Fetcher { board: Mutex::default(), changed: Condvar::new(), log, inbox, group }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Board)) {
+        change(&mut lock(&self.board));
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn fetch(&self, job: FetchJob) {
+        self.change(|board| board.new.push(Job::Fetch(job)));
+    }
+
+    pub(crate) fn cancel(&self, fetch: u64) {
+        self.change(|board| board.cancelled.push(fetch));
+    }
+
+    pub(crate) fn look_up(&self, partitions: Vec<TopicPartition>) {
+        self.change(|board| board.new.push(Job::LookUp(partitions)));
+    }
+
+    pub(crate) fn end(&self) {
+        self.change(|board| board.ended = true);
+    }
+
+    /// Body of the fetch thread.
+    pub(crate) fn run(&self) {
+        let mut waiting: Vec<FetchJob> = Vec::new();
+        loop {
+            let (new, grown) = {
+                let quiet = |board: &mut Board| {
+                    !board.ended && !board.grown && board.new.is_empty() && board.cancelled.is_empty()
+                };
+                let board = self.changed.wait_while(lock(&self.board), quiet);
+                let mut board = board.unwrap_or_else(std::sync::PoisonError::into_inner);
+                if board.ended {
+                    return;
+                }
+                let cancelled = std::mem::take(&mut board.cancelled);
+                waiting.retain(|job| !cancelled.contains(&job.fetch));
+                board.new.retain(|job| !matches!(job, Job::Fetch(job) if cancelled.contains(&job.fetch)));
+                (std::mem::take(&mut board.new), std::mem::take(&mut board.grown))
+            };
+            if grown {
+                waiting.retain(|job| !self.answer(job));
+            }
+            for job in new {
+                match job {
+                    Job::LookUp(partitions) => self.answer_look_up(partitions),
+                    Job::Fetch(job) => {
+                        if !self.answer(&job) {
+                            waiting.push(job);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads; says whether there was an answer.
+    fn answer(&self, job: &FetchJob) -> bool {
+        let event = io::fetch(&*self.log, job.fetch, &job.partition, job.offset, job.max_bytes, job.wait);
+        let answered = event.is_some();
+        if let Some(event) = event {
+            self.inbox.push(event);
+        }
+        answered
+    }
+
+    fn answer_look_up(&self, partitions: Vec<TopicPartition>) {
+        self.inbox.push(match io::look_up(&*self.log, &self.group, &partitions) {
+            Ok(found) => LogEvent::Offsets(found),
+            Err(error) => LogEvent::OffsetsFailed { partitions, error },
+        });
+    }
+
+    /// Body of the watch thread.
+    pub(crate) fn watch(&self) {
+        let mut seen = 0;
+        while !lock(&self.board).ended {
+            let version = self.log.wait(seen, WATCH_TIMEOUT);
+            if version != seen {
+                seen = version;
+                self.change(|board| board.grown = true);
+            }
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! What the I/O threads do for the core, one function each; the simulator calls the same functions.
+
+use std::sync::Arc;
+
+use beltline_engine::{CommitUnit, LogEvent, PartitionOffsets, TableSpec};
+use beltline_log::Log;
+use beltline_store::Store;
+use beltline_table::Shard;
+use beltline_types::{
+    BatchBuilder, CommitReceipt, Error, ErrorKind, Offset, Result, TopicPartition, TopicSpec,
+};
+
+/// Bytes one read of a changelog asks for.
+const RESTORE_FETCH_BYTES: usize = 4 << 20;
+
+/// Answers a look-up of committed positions.
+///
+/// # Errors
+/// What the log says, naming the partition.
+pub fn look_up(log: &dyn Log, group: &str, partitions: &[TopicPartition]) -> Result<Vec<PartitionOffsets>> {
+    let committed = log.committed(group, partitions)?;
+    let one = |(partition, committed): (&TopicPartition, Option<Offset>)| {
+        let range = log.offsets(partition)?;
+        Ok(PartitionOffsets { partition: partition.clone(), committed, range })
+    };
+    partitions.iter().zip(committed).map(one).collect()
+}
+
+/// Answers a fetch; with `wait`, nothing to read is no answer.
+pub fn fetch(
+    log: &dyn Log,
+    fetch: u64,
+    partition: &TopicPartition,
+    offset: Offset,
+    max_bytes: usize,
+    wait: bool,
+) -> Option<LogEvent> {
+    let partition = partition.clone();
+    match log.fetch(&partition, offset, max_bytes) {
+        Ok(found) if found.batches.is_empty() && wait => None,
+        Ok(found) => Some(LogEvent::Fetched { fetch, partition, batches: found.batches, range: found.range }),
+        Err(error) => Some(LogEvent::FetchFailed { fetch, partition, error }),
+    }
+}
+
+/// Changes of one shard that the log has accepted and the store has not seen yet.
+#[derive(Debug)]
+pub struct ShardChanges {
+    table: Arc<str>,
+    partition: u32,
+    records: BatchBuilder,
+    base_offset: Offset,
+}
+
+/// Writes a unit to the log; what comes back belongs into the store, see [`store_unit`].
+///
+/// # Errors
+/// What the log says; then nothing was written.
+pub fn write_unit(log: &dyn Log, unit: CommitUnit, names: &[Arc<str>]) -> Result<(CommitReceipt, Vec<ShardChanges>)> {
+    let CommitUnit { request, tables } = unit;
+    let mut changes: Vec<(usize, ShardChanges)> = Vec::with_capacity(tables.len());
+    for change in tables {
+        let (Some(table), Some(append)) = (names.get(change.table.index()), request.appends.get(change.append)) else {
+            return Err(Error::new(ErrorKind::Internal, "a commit unit names a table or an append it does not have"));
+        };
+        let (table, records) = (table.clone(), append.records.clone());
+        changes.push((change.append, ShardChanges { table, partition: change.partition, records, base_offset: 0 }));
+    }
+    let appends = request.appends.len();
+    let receipt = log.commit(request)?;
+    if receipt.base_offsets.len() != appends {
+        let message = format!("the log answered a commit of {appends} appends with {}", receipt.base_offsets.len());
+        return Err(Error::new(ErrorKind::Internal, message));
+    }
+    let placed = changes.into_iter().map(|(append, change)| {
+        let base_offset = receipt.base_offsets[append];
+        ShardChanges { base_offset, ..change }
+    });
+    let placed = placed.collect();
+    Ok((receipt, placed))
+}
+
+/// Brings the store up to a unit the log has accepted. A crash before or within leaves the store behind the log,
+/// never ahead of it; the next restore catches up.
+///
+/// # Errors
+/// What the disk says; the table and partition are named.
+pub fn store_unit(store: &Store, changes: &[ShardChanges]) -> Result<()> {
+    for change in changes {
+        let end = change.base_offset + Offset::from(change.records.len());
+        let batch = change.records.build(change.base_offset)?;
+        let mut records = batch.iter().filter_map(|record| record.key.map(|key| (key, record.value)));
+        store.apply(&change.table, change.partition, &mut records, end)?;
+    }
+    Ok(())
+}
+
+/// Loads a shard: what the store has, then the changelog from there to its end, which goes to the store as well.
+///
+/// The caller has read the committed positions before, so the end sampled here covers them. `progress` hears
+/// changelog offsets read and to read.
+///
+/// # Errors
+/// What log or store say. `Corrupt` when the changelog ends before a record that it held a moment ago.
+pub fn restore(
+    log: &dyn Log,
+    store: &Store,
+    spec: &TableSpec,
+    partition: u32,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Shard> {
+    let changelog = TopicPartition::new(spec.changelog.clone(), partition);
+    let range = log.offsets(&changelog)?;
+    let mut shard = Shard::new(spec.values);
+    let mut position =
+        store.load(&spec.name, partition, &mut |key, value| shard.restore(key, Some(value)))?;
+    if position > range.end {
+        // The log lost its tail in a power failure and the store did not: the log's word counts.
+        store.clear_shard(&spec.name, partition)?;
+        shard = Shard::new(spec.values);
+        position = 0;
+    }
+    position = position.max(range.start);
+    let first = position;
+    let total = (range.end - first) as u64;
+    while position < range.end {
+        progress((position - first) as u64, total);
+        let found = log.fetch(&changelog, position, RESTORE_FETCH_BYTES)?;
+        if found.batches.is_empty() {
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                format!(
+                    "{changelog}: nothing to read at offset {position} although the partition ends at {}; table {} \
+                     cannot be restored",
+                    range.end, spec.name
+                ),
+            ));
+        }
+        for batch in &found.batches {
+            let mut records = batch
+                .iter()
+                .filter(|record| record.offset >= position)
+                .filter_map(|record| record.key.map(|key| (key, record.value)));
+            for (key, value) in records.by_ref() {
+                shard.restore(key, value);
+            }
+            let mut records = batch
+                .iter()
+                .filter(|record| record.offset >= position)
+                .filter_map(|record| record.key.map(|key| (key, record.value)));
+            store.apply(&spec.name, partition, &mut records, batch.next_offset())?;
+            position = position.max(batch.next_offset());
+        }
+    }
+    progress(total, total);
+    Ok(shard)
+}
+
+/// Creates a table's changelog, or checks that the one there fits.
+///
+/// # Errors
+/// `Usage` when the changelog has another number of partitions than the table.
+pub fn prepare_changelog(log: &dyn Log, spec: &TableSpec) -> Result<()> {
+    log.create_topics(&[TopicSpec::new(spec.changelog.clone(), spec.partitions).compacted()])?;
+    let found = log.topic(&spec.changelog)?.map_or(0, |topic| topic.partitions);
+    if found == spec.partitions {
+        return Ok(());
+    }
+    let message = format!(
+        "table {}: its changelog {} has {found} partitions, the table is to have {}; give the table that many \
+         partitions, or give the application another id",
+        spec.name, spec.changelog, spec.partitions
+    );
+    Err(Error::new(ErrorKind::Usage, message))
+}

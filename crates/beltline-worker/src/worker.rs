@@ -1,0 +1,300 @@
+//! The worker: a core, its I/O threads, and the turn that connects them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use beltline_engine::{Core, Health, LogCommand, LogEvent, TableId, TableSpec, TopicId};
+use beltline_env::{Clock, spawn_thread};
+use beltline_log::Log;
+use beltline_store::Store;
+use beltline_types::{Error, ErrorKind, Result, TopicSpec};
+
+use crate::committer::Committer;
+use crate::fetcher::{FetchJob, Fetcher};
+use crate::inbox::{Inbox, Waker, guarded};
+use crate::io;
+use crate::restorer::Restorer;
+use crate::tidier::Tidier;
+
+/// Shards restored side by side.
+const RESTORE_THREADS: usize = 2;
+
+/// The longest sleep of [`Worker::wait`] without looking again.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+struct Threads {
+    fetcher: Arc<Fetcher>,
+    committer: Arc<Committer>,
+    restorer: Arc<Restorer>,
+    tidier: Arc<Tidier>,
+    handles: Vec<JoinHandle<()>>,
+}
+
+/// Turns a [`Core`] in the real world. One thread owns it; the data plane is the public `core`.
+pub struct Worker {
+    /// Subscriptions, tables, sends. Topics and tables are added through the worker, which creates them in the log.
+    pub core: Core,
+    log: Arc<dyn Log>,
+    clock: Arc<dyn Clock>,
+    inbox: Arc<Inbox>,
+    threads: Threads,
+    started: bool,
+    failure: Option<(ErrorKind, String)>,
+    events: VecDeque<LogEvent>,
+    notices: Vec<String>,
+}
+
+impl Worker {
+    /// A worker that has not started: topics and tables can be declared. `waker` is called from I/O threads when
+    /// [`Worker::turn`] has something to do; it must not block.
+    ///
+    /// # Errors
+    /// None at present; opening may ask the log one day.
+    pub fn open(core: Core, log: Arc<dyn Log>, store: Store, clock: Arc<dyn Clock>, waker: Waker) -> Result<Worker> {
+        let inbox = Arc::new(Inbox::new(waker));
+        let store = Arc::new(store);
+        let threads = Threads {
+            fetcher: Arc::new(Fetcher::new(log.clone(), inbox.clone(), core.options().group.clone())),
+            committer: Arc::new(Committer::new(log.clone(), store.clone(), inbox.clone())),
+            restorer: Arc::new(Restorer::new(log.clone(), store.clone(), inbox.clone())),
+            tidier: Arc::new(Tidier::new(log.clone(), store, inbox.clone())),
+            handles: Vec::new(),
+        };
+        let (events, notices) = (VecDeque::new(), Vec::new());
+        Ok(Worker { core, log, clock, inbox, threads, started: false, failure: None, events, notices })
+    }
+
+    /// Creates a topic if it does not exist and makes it known to the core. One that exists stays as it is; see
+    /// `core.topic(id)` for the partitions it really has. Blocks.
+    ///
+    /// # Errors
+    /// `Usage` for a name or a number of partitions the log refuses; otherwise what the disk says.
+    pub fn declare_topic(&mut self, spec: TopicSpec) -> Result<TopicId> {
+        self.check()?;
+        let name = spec.name.clone();
+        self.log.create_topics(&[spec])?;
+        let info = self.log.topic(&name)?.ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, format!("topic {name} was deleted at the moment it was declared"))
+        })?;
+        Ok(self.core.add_topic(info))
+    }
+
+    /// Creates a table's changelog if it does not exist and adds the table to the core. Blocks.
+    ///
+    /// # Errors
+    /// `Usage` when the changelog that exists has another number of partitions.
+    pub fn add_table(&mut self, spec: TableSpec) -> Result<TableId> {
+        self.check()?;
+        io::prepare_changelog(&*self.log, &spec)?;
+        Ok(self.core.add_table(spec))
+    }
+
+    /// Starts the I/O threads; a second call has no effect.
+    ///
+    /// # Errors
+    /// `Usage` when a changelog does not fit its table, `Internal` when the system gives no thread.
+    pub fn start(&mut self) -> Result<()> {
+        self.check()?;
+        if self.started {
+            return Ok(());
+        }
+        for (_, spec) in self.core.tables() {
+            io::prepare_changelog(&*self.log, spec)?;
+        }
+        let fetcher = self.threads.fetcher.clone();
+        self.spawn("beltline-fetch", move || fetcher.run())?;
+        let fetcher = self.threads.fetcher.clone();
+        self.spawn("beltline-watch", move || fetcher.watch())?;
+        let committer = self.threads.committer.clone();
+        self.spawn("beltline-commit", move || committer.run())?;
+        for _ in 0..RESTORE_THREADS {
+            let restorer = self.threads.restorer.clone();
+            self.spawn("beltline-restore", move || restorer.run())?;
+        }
+        let tidier = self.threads.tidier.clone();
+        self.spawn("beltline-tidy", move || tidier.run())?;
+        self.started = true;
+        Ok(())
+    }
+
+    fn spawn(&mut self, name: &'static str, body: impl FnOnce() + Send + 'static) -> Result<()> {
+        let inbox = self.inbox.clone();
+        let handle = spawn_thread(name, move || guarded(&inbox, name, body)).map_err(|error| {
+            Error::new(ErrorKind::Internal, format!("the system gives no thread for {name}")).with_source(error)
+        })?;
+        self.threads.handles.push(handle);
+        Ok(())
+    }
+
+    /// Refuses work after a fatal error.
+    fn check(&self) -> Result<()> {
+        match &self.failure {
+            None => Ok(()),
+            Some((kind, message)) => {
+                Err(Error::new(*kind, format!("the worker has failed before and must be opened anew: {message}")))
+            }
+        }
+    }
+
+    /// Events in, time, commands out; says whether anything happened. Never blocks. Call it when the waker was
+    /// called, when [`Core::next`] says `Wait`, when [`Core::wants_turn`] says so, and at
+    /// [`Worker::next_deadline`].
+    ///
+    /// # Errors
+    /// A fatal one (disk full, corrupt log, a panic of an I/O thread) with its cause; after it the worker refuses
+    /// work and what was not committed is lost.
+    pub fn turn(&mut self) -> Result<bool> {
+        self.check()?;
+        let fatal = self.inbox.take(&mut self.events, &mut self.notices);
+        let now = self.clock.monotonic();
+        let mut happened = !self.events.is_empty();
+        while let Some(event) = self.events.pop_front() {
+            self.core.handle(event, now);
+        }
+        if let Some(error) = fatal {
+            self.failure = Some((error.kind(), error.to_string()));
+            return Err(error);
+        }
+        self.core.tick(now);
+        if !self.started {
+            return Ok(happened);
+        }
+        while let Some(command) = self.core.poll_command() {
+            happened = true;
+            self.execute(command);
+        }
+        while let Some(notice) = self.core.poll_notice() {
+            self.notices.push(notice);
+        }
+        self.threads.tidier.allow(self.core.shards_ready());
+        Ok(happened)
+    }
+
+    fn execute(&mut self, command: LogCommand) {
+        match command {
+            LogCommand::Fetch { fetch, partition, offset, max_bytes, wait } => {
+                self.threads.fetcher.fetch(FetchJob { fetch, partition, offset, max_bytes, wait });
+            }
+            LogCommand::CancelFetch { fetch, .. } => self.threads.fetcher.cancel(fetch),
+            LogCommand::LookupOffsets { partitions } => self.threads.fetcher.look_up(partitions),
+            LogCommand::Commit(unit) => {
+                let names = self.core.tables().map(|(_, spec)| spec.name.clone()).collect();
+                self.threads.committer.commit(unit, names);
+            }
+            LogCommand::Restore { table, partition } => {
+                if let Some(spec) = self.core.table_spec(table) {
+                    self.threads.restorer.restore(table, spec.clone(), partition);
+                }
+            }
+        }
+    }
+
+    /// The next sentence for the operator's log.
+    pub fn poll_notice(&mut self) -> Option<String> {
+        (!self.notices.is_empty()).then(|| self.notices.remove(0))
+    }
+
+    /// How long the driver may sleep when nothing wakes it; `None` is for ever.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        Some(self.core.next_deadline()?.saturating_sub(self.clock.monotonic()))
+    }
+
+    /// Sleeps until a turn has something to do, at most `timeout`: for drivers that are plain threads.
+    pub fn wait(&self, timeout: Duration) {
+        if self.core.wants_turn() {
+            return;
+        }
+        let deadline = self.next_deadline().unwrap_or(LONGEST_WAIT);
+        self.inbox.wait(timeout.min(deadline).min(LONGEST_WAIT));
+    }
+
+    /// A handle that ends [`Worker::wait`] from another thread.
+    pub fn nudger(&self) -> Arc<dyn Fn() + Send + Sync> {
+        let inbox = self.inbox.clone();
+        Arc::new(move || inbox.nudge())
+    }
+
+    /// The core's state at this moment.
+    pub fn health(&self) -> Health {
+        self.core.health()
+    }
+
+    /// Begins to stop without waiting: no new events; those in flight have until `deadline` from now. Turn on
+    /// until `core.is_stopped()`, then call [`Worker::stop`].
+    pub fn begin_stop(&mut self, deadline: Duration) {
+        self.core.stop(self.clock.monotonic() + deadline);
+    }
+
+    /// Stops: writes the last unit, waiting for the log no longer than `deadline`, and joins the threads. Events
+    /// still in flight cannot finish meanwhile, because this call holds the worker; they will be repeated.
+    ///
+    /// # Errors
+    /// The fatal error if there is one; `Limit` when the log does not answer in time, the threads are then left
+    /// to themselves.
+    pub fn stop(&mut self, deadline: Duration) -> Result<()> {
+        let until = self.clock.monotonic() + deadline;
+        let result = self.finish(until);
+        self.threads.fetcher.end();
+        self.threads.restorer.end();
+        self.threads.tidier.end();
+        self.threads.committer.end();
+        let hangs = matches!(&result, Err(error) if error.kind() == ErrorKind::Limit);
+        for handle in std::mem::take(&mut self.threads.handles) {
+            if !hangs {
+                // A panic was reported through the inbox.
+                let _ = handle.join();
+            }
+        }
+        let fatal = self.inbox.take(&mut self.events, &mut self.notices);
+        self.started = false;
+        if self.failure.is_none() {
+            self.failure = Some((ErrorKind::Usage, "it was stopped".to_owned()));
+        }
+        match fatal {
+            Some(error) if result.is_ok() => Err(error),
+            _ => result,
+        }
+    }
+
+    fn finish(&mut self, until: Duration) -> Result<()> {
+        if !self.started || self.failure.is_some() {
+            return Ok(());
+        }
+        self.core.stop(self.clock.monotonic());
+        loop {
+            self.turn()?;
+            if self.core.is_stopped() {
+                return Ok(());
+            }
+            let now = self.clock.monotonic();
+            if now >= until {
+                return Err(Error::new(
+                    ErrorKind::Limit,
+                    "the log did not answer the last commit in time; after a restart its events may be repeated",
+                ));
+            }
+            self.inbox.wait(until.saturating_sub(now).min(LONGEST_WAIT));
+        }
+    }
+}
+
+impl Drop for Worker {
+    /// Ends the threads without a last commit; [`Worker::stop`] is the orderly way.
+    fn drop(&mut self) {
+        self.threads.fetcher.end();
+        self.threads.restorer.end();
+        self.threads.tidier.end();
+        self.threads.committer.end();
+        for handle in std::mem::take(&mut self.threads.handles) {
+            let _ = handle.join();
+        }
+    }
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Worker").field("core", &self.core).field("started", &self.started).finish()
+    }
+}
