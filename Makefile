@@ -2,8 +2,8 @@
 .PHONY: test lint
 
 test: lint ## Everything: lints, unit tests, documentation examples.
-	cargo test --workspace --locked
+	cargo test --locked
 
 lint: ## Formatting and lints, warnings are errors.
-	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
