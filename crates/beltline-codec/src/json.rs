@@ -27,6 +27,25 @@ pub fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
+/// Writes a string with its quotes, everything beyond ASCII as it is: the form of orjson and of most other writers.
+///
+/// ```
+/// let mut out = Vec::new();
+/// beltline_codec::json::write_string_utf8(&mut out, "né\n");
+/// assert_eq!(out, "\"né\\n\"".as_bytes());
+/// ```
+pub fn write_string_utf8(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    for character in text.chars() {
+        if character < '\u{7f}' {
+            write_character(out, character);
+        } else {
+            out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+    }
+    out.push(b'"');
+}
+
 fn write_character(out: &mut Vec<u8>, character: char) {
     match character {
         '"' => out.extend_from_slice(b"\\\""),
@@ -76,7 +95,7 @@ pub fn write_float(out: &mut Vec<u8>, number: f64) {
     let mut buffer = ryu::Buffer::new();
     let (digits, point) = digits_and_point(buffer.format_finite(number.abs()).as_bytes());
     let count = digits.len() as i32;
-    if point >= EXPONENT_FROM || point < EXPONENT_BELOW {
+    if !(EXPONENT_BELOW..EXPONENT_FROM).contains(&point) {
         out.push(digits[0]);
         if count > 1 {
             out.push(b'.');

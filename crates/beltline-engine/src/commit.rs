@@ -66,6 +66,14 @@ impl CommitClock {
         }
     }
 
+    /// While nothing waits to be written the interval has not begun: it counts from the first change after a tick.
+    pub(crate) fn tick(&mut self, now: Duration) {
+        self.fresh = false;
+        if !self.touched && !self.requested {
+            self.last = now;
+        }
+    }
+
     /// When the next unit is to be sealed, if there is anything to write.
     pub(crate) fn due_at(&self) -> Option<Duration> {
         if self.unit.is_some() || !(self.touched || self.requested) {

@@ -43,7 +43,7 @@ impl Core {
     /// Tells the time, which must not go backwards; seals a unit when one is due.
     pub fn tick(&mut self, now: Duration) {
         self.now = self.now.max(now);
-        self.clock.fresh = false;
+        self.clock.tick(self.now);
         if self.clock.touched && self.outbox.bytes() + self.tables.dirty_bytes() >= self.options.commit_bytes {
             self.clock.requested = true;
         }

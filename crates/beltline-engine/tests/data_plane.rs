@@ -116,10 +116,8 @@ fn a_restart_within_a_batch_begins_at_the_committed_record() {
 
 #[test]
 fn latest_skips_what_was_there_and_writes_its_start_down() {
-    let mut bench = Bench::new(beltline_engine::CoreOptions {
-        start: StartFrom::Latest,
-        ..options(Guarantee::AtLeastOnce)
-    });
+    let mut bench =
+        Bench::new(beltline_engine::CoreOptions { start: StartFrom::Latest, ..options(Guarantee::AtLeastOnce) });
     let topic = bench.topic("in", 1);
     bench.write("in", 0, &["old"]);
     let reader = bench.core.subscribe("reader", &[topic]).unwrap();
@@ -244,19 +242,15 @@ fn sends_find_their_partition_and_their_receipt() {
     assert!(error.to_string().contains("out has 4 partitions"), "{error}");
     bench.pass(100);
     bench.accept();
-    let receipt = std::iter::from_fn(|| bench.core.poll_receipt())
-        .find(|receipt| receipt.partition == keyed.partition)
-        .unwrap();
+    let receipt =
+        std::iter::from_fn(|| bench.core.poll_receipt()).find(|receipt| receipt.partition == keyed.partition).unwrap();
     assert_eq!((receipt.first_sequence, receipt.base_offset), (0, Some(0)));
     assert!(receipt.count >= 2);
 }
 
 #[test]
 fn a_full_outbox_holds_events_back_and_finally_refuses() {
-    let mut bench = Bench::new(beltline_engine::CoreOptions {
-        outbox_bytes: 1000,
-        ..options(Guarantee::AtLeastOnce)
-    });
+    let mut bench = Bench::new(beltline_engine::CoreOptions { outbox_bytes: 1000, ..options(Guarantee::AtLeastOnce) });
     let topic = bench.topic("in", 1);
     let reader = bench.core.subscribe("reader", &[topic]).unwrap();
     bench.write("in", 0, &["a", "b"]);
@@ -279,8 +273,7 @@ fn events_wait_for_the_shards_of_their_partition_only() {
     bench.hold_restores = true;
     let topic = bench.topic("in", 2);
     let reader = bench.core.subscribe("reader", &[topic]).unwrap();
-    let spec =
-        TableSpec { name: "t".into(), changelog: "t-changelog".into(), partitions: 2, values: ValueForm::Json };
+    let spec = TableSpec { name: "t".into(), changelog: "t-changelog".into(), partitions: 2, values: ValueForm::Json };
     let table = bench.core.add_table(spec);
     bench.write("in", 0, &["0"]);
     bench.write("in", 1, &["1"]);

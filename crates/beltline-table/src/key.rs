@@ -3,9 +3,8 @@
 use std::borrow::Cow;
 use std::hash::BuildHasher;
 
+use beltline_codec::json;
 use foldhash::fast::RandomState;
-
-use crate::json;
 
 /// A key to look up or to store, borrowed.
 ///
@@ -71,11 +70,11 @@ impl<'a> Canonical<'a> {
     /// passing through a table.
     pub(crate) fn of(bytes: &'a [u8]) -> Self {
         match bytes.first() {
-            Some(b'"') => match json::parse_canonical_string(bytes) {
+            Some(b'"') => match json::read_string(bytes).filter(|text| is_written_as(text, bytes)) {
                 Some(text) => Canonical::Text(text),
                 None => Canonical::Encoded(bytes),
             },
-            Some(b'-' | b'0'..=b'9') => match json::parse_canonical_int(bytes) {
+            Some(b'-' | b'0'..=b'9') => match json::read_int(bytes) {
                 Some(number) => Canonical::Int(number),
                 None => Canonical::Encoded(bytes),
             },
@@ -90,6 +89,16 @@ impl<'a> Canonical<'a> {
             Canonical::Encoded(bytes) => Key::Encoded(bytes),
         }
     }
+}
+
+fn is_written_as(text: &str, bytes: &[u8]) -> bool {
+    // Without an escape and within ASCII there is only one way to write a string.
+    if text.len() + 2 == bytes.len() && text.is_ascii() {
+        return !text.contains('\u{7f}');
+    }
+    let mut written = Vec::with_capacity(bytes.len());
+    json::write_string(&mut written, text);
+    written == bytes
 }
 
 /// A key as an entry owns it.

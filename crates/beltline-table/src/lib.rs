@@ -20,7 +20,6 @@
 //! ```
 
 mod entries;
-mod json;
 mod key;
 mod shard;
 mod value;

@@ -1,6 +1,6 @@
 //! Values: numbers unboxed, everything else as the bytes of the changelog.
 
-use crate::json;
+use beltline_codec::json;
 
 /// How the changelog writes the values of a table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub enum ValueForm {
 pub enum Value {
     /// A JSON integer that fits 64 bits.
     Int(i64),
-    /// A JSON number with a fraction or an exponent, or one of Python's `NaN`, `Infinity`, `-Infinity`.
+    /// A JSON number with a fraction or an exponent.
     Float(f64),
     /// Anything else, as it stands in the changelog.
     Encoded(Box<[u8]>),
@@ -34,10 +34,10 @@ impl Value {
     /// ```
     pub fn decode(form: ValueForm, bytes: &[u8]) -> Value {
         if form == ValueForm::Json {
-            if let Some(number) = json::parse_int(bytes) {
+            if let Some(number) = json::read_int(bytes) {
                 return Value::Int(number);
             }
-            if let Some(number) = json::parse_float(bytes) {
+            if let Some(number) = json::read_float(bytes) {
                 return Value::Float(number);
             }
         }

@@ -1,5 +1,6 @@
 //! Answers a core's commands from memory, one by one, so that a test decides what happens when.
-#![expect(dead_code, reason = "each test file uses its own part")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+#![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -131,7 +132,8 @@ impl Bench {
                 self.core.handle(LogEvent::Fetched { fetch, partition, batches, range }, self.now);
             }
             LogCommand::CancelFetch { fetch: cancelled, .. } => {
-                self.waiting.retain(|command| !matches!(command, LogCommand::Fetch { fetch, .. } if *fetch == cancelled));
+                self.waiting
+                    .retain(|command| !matches!(command, LogCommand::Fetch { fetch, .. } if *fetch == cancelled));
             }
             LogCommand::Commit(unit) => self.commits.push_back(unit),
             LogCommand::Restore { .. } if self.hold_restores => self.restores.push(command),
