@@ -227,6 +227,14 @@ class Belt:
     def advance(self, seconds: float) -> None:
         """Moves the clock of a belt opened with ``manual_clock=True``."""
 
+    def is_draining(self) -> bool:
+        """Whether a commit waits for events in flight: whoever collects events into a list should work it off now."""
+
+    def begin_stop(self, deadline_s: float = 30.0) -> None:
+        """Begins to stop and returns at once: streams end when they ask for the next event, what is in flight may
+        finish until the deadline. Turn on until the consumers have ended, then call `stop`. Idempotent.
+        """
+
     def stop(self, deadline_s: float = 30.0) -> None:
         """Lets nothing new out, commits what is finished, joins the threads; streams end. Idempotent.
 
@@ -339,7 +347,13 @@ class Stream(Generic[_T]):
         """The decoded value of the record being worked on."""
 
     @property
-    def current_partition(self) -> int | None: ...
+    def current_partition(self) -> int | None:
+        """The shard that tables show and write to. Settable while events are held: a list of events is worked on one
+        partition after the other.
+        """
+
+    @current_partition.setter
+    def current_partition(self, partition: int) -> None: ...
     def hold(self) -> Message | None:
         """Takes the current event away from the stream: it is done when `Message.ack` is called."""
 
