@@ -1,4 +1,5 @@
 //! A shard against the plainest thing that could stand for it: a map, and copies of it at every commit.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::collections::BTreeMap;
 
