@@ -1,10 +1,31 @@
 //! The durable belt: the [`Log`] trait, shaped so that Apache Kafka maps onto it one to one, and the embedded log.
+//!
+//! - `embedded`: the [`Log`] on this machine; `catalog` knows its topics and where their partitions end
+//! - `block`: records as they are stored, with a checksum
+//! - `keys`: where what is stored
+//! - `block_store`: the ordered store below, on disk (`disk_store`) or in memory (`memory_store`)
+//! - `retention`, `compaction`: letting old records go
+//! - `data_directory`: who may use a directory
+
+mod block;
+mod block_store;
+mod catalog;
+mod compaction;
+mod data_directory;
+mod disk_store;
+mod embedded;
+mod keys;
+mod memory_store;
+mod retention;
 
 use std::time::Duration;
 
 use beltline_types::{
     Batch, CommitReceipt, CommitRequest, Offset, OffsetRange, Result, TopicInfo, TopicPartition, TopicSpec,
 };
+
+pub use data_directory::{DataDirectory, Holder};
+pub use embedded::{EmbeddedLog, LogOptions, SyncPolicy};
 
 /// What one fetch found.
 #[derive(Debug, Default)]

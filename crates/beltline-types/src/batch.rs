@@ -55,6 +55,8 @@ pub struct BatchBuilder {
     bytes: Vec<u8>,
     count: u32,
     last_timestamp: Timestamp,
+    /// Some record waits for [`BatchBuilder::stamp_missing`].
+    unstamped: bool,
 }
 
 impl BatchBuilder {
@@ -74,6 +76,7 @@ impl BatchBuilder {
         self.bytes.extend_from_slice(headers);
         self.count += 1;
         self.last_timestamp = self.last_timestamp.max(timestamp);
+        self.unstamped |= timestamp < 0;
     }
 
     /// Adds a record with a gap before it, as compaction leaves them; `delta` counts from the base offset
@@ -84,15 +87,21 @@ impl BatchBuilder {
         self.bytes[start..start + 4].copy_from_slice(&delta.to_le_bytes());
     }
 
-    /// Gives every record the same timestamp: topics with append time.
-    pub fn stamp(&mut self, timestamp: Timestamp) {
+    /// Gives records with a negative timestamp this one: those whose time is that of the append.
+    pub fn stamp_missing(&mut self, timestamp: Timestamp) {
+        if !std::mem::take(&mut self.unstamped) {
+            return;
+        }
         let mut at = 0;
         while at < self.bytes.len() {
             let size = record_size(&self.bytes[at..]).unwrap_or(self.bytes.len() - at);
-            self.bytes[at + 16..at + 24].copy_from_slice(&timestamp.to_le_bytes());
+            let field = &mut self.bytes[at + 16..at + 24];
+            if field[7] & 0x80 != 0 {
+                field.copy_from_slice(&timestamp.to_le_bytes());
+            }
             at += size;
         }
-        self.last_timestamp = timestamp;
+        self.last_timestamp = self.last_timestamp.max(timestamp);
     }
 
     /// Number of records.

@@ -51,10 +51,13 @@ fn every_cut_and_every_flipped_length_is_refused_or_harmless() {
 }
 
 #[test]
-fn append_time_replaces_every_timestamp() {
-    let mut builder = sample();
-    builder.stamp(42);
+fn append_time_replaces_missing_timestamps_only() {
+    let mut builder = BatchBuilder::default();
+    builder.push(Some(b"a"), Some(b"1"), &[], -1);
+    builder.push(Some(b"b"), None, b"", 7);
+    builder.stamp_missing(42);
+    builder.stamp_missing(99);
     let batch = builder.build(0).expect("parses");
-    assert!(batch.iter().all(|record| record.timestamp == 42));
+    assert_eq!(batch.iter().map(|record| record.timestamp).collect::<Vec<_>>(), [42, 7]);
     assert_eq!(builder.last_timestamp(), 42);
 }

@@ -1,0 +1,199 @@
+//! What the log knows about its topics without asking the disk.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use beltline_types::{Cleanup, Error, ErrorKind, OffsetRange, Result, TopicInfo, TopicPartition};
+
+use crate::block;
+use crate::block_store::{BlockStore, Space};
+use crate::keys::{self, PartitionKey};
+
+/// Kafka's limit for the length of a topic's name.
+const MAX_NAME_LEN: usize = 249;
+
+/// More partitions than anybody wants on one machine; each costs memory in every worker.
+const MAX_PARTITIONS: u32 = 10_000;
+
+#[derive(Debug)]
+pub(crate) struct Partition {
+    pub(crate) key: PartitionKey,
+    pub(crate) name: TopicPartition,
+    start: AtomicI64,
+    end: AtomicI64,
+    /// Bytes appended since the last compaction.
+    pub(crate) fresh_bytes: AtomicU64,
+    /// Bytes the last compaction left.
+    pub(crate) compacted_bytes: AtomicU64,
+}
+
+impl Partition {
+    fn new(key: PartitionKey, name: TopicPartition, range: OffsetRange) -> Partition {
+        let (start, end) = (AtomicI64::new(range.start), AtomicI64::new(range.end));
+        Partition { key, name, start, end, fresh_bytes: AtomicU64::new(0), compacted_bytes: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn range(&self) -> OffsetRange {
+        OffsetRange { start: self.start.load(Ordering::Acquire), end: self.end.load(Ordering::Acquire) }
+    }
+
+    pub(crate) fn set_start(&self, start: i64) {
+        self.start.store(start, Ordering::Release);
+    }
+
+    pub(crate) fn set_end(&self, end: i64) {
+        self.end.store(end, Ordering::Release);
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Topic {
+    pub(crate) number: u32,
+    pub(crate) info: TopicInfo,
+    pub(crate) partitions: Vec<Arc<Partition>>,
+}
+
+impl Topic {
+    pub(crate) fn empty(number: u32, info: TopicInfo) -> Topic {
+        let make = |partition| {
+            let name = TopicPartition::new(info.name.clone(), partition);
+            Arc::new(Partition::new(PartitionKey { topic: number, partition }, name, OffsetRange::default()))
+        };
+        let partitions = (0..info.partitions).map(make).collect();
+        Topic { number, info, partitions }
+    }
+
+    /// Finds out where the partitions begin and end.
+    fn load(number: u32, info: TopicInfo, store: &dyn BlockStore) -> Result<Topic> {
+        let mut partitions = Vec::with_capacity(info.partitions as usize);
+        for partition in 0..info.partitions {
+            let key = PartitionKey { topic: number, partition };
+            let name = TopicPartition::new(info.name.clone(), partition);
+            let range = load_range(store, key, &name)?;
+            partitions.push(Arc::new(Partition::new(key, name, range)));
+        }
+        Ok(Topic { number, info, partitions })
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut bytes = self.number.to_le_bytes().to_vec();
+        bytes.extend_from_slice(&self.info.partitions.to_le_bytes());
+        bytes.push(u8::from(self.info.cleanup == Cleanup::Compact));
+        bytes.extend_from_slice(&self.info.retention_ms.unwrap_or(-1).to_le_bytes());
+        bytes.extend_from_slice(&self.info.retention_bytes.unwrap_or(u64::MAX).to_le_bytes());
+        bytes
+    }
+
+    fn decode(name: &str, bytes: &[u8]) -> Option<(u32, TopicInfo)> {
+        let (number, rest) = bytes.split_first_chunk::<4>()?;
+        let (partitions, rest) = rest.split_first_chunk::<4>()?;
+        let (compacted, rest) = rest.split_first()?;
+        let (retention_ms, rest) = rest.split_first_chunk::<8>()?;
+        let (retention_bytes, _) = rest.split_first_chunk::<8>()?;
+        let info = TopicInfo {
+            name: Arc::from(name),
+            partitions: u32::from_le_bytes(*partitions),
+            cleanup: if *compacted == 1 { Cleanup::Compact } else { Cleanup::Delete },
+            retention_ms: Some(i64::from_le_bytes(*retention_ms)).filter(|time| *time >= 0),
+            retention_bytes: Some(u64::from_le_bytes(*retention_bytes)).filter(|bytes| *bytes != u64::MAX),
+        };
+        Some((u32::from_le_bytes(*number), info))
+    }
+}
+
+fn load_range(store: &dyn BlockStore, key: PartitionKey, name: &TopicPartition) -> Result<OffsetRange> {
+    let Some(last_key) = store.last_key(Space::Blocks, &key.block(0), &key.end())? else {
+        return Ok(OffsetRange::default());
+    };
+    let last = store.get(Space::Blocks, &last_key)?.unwrap_or_default();
+    let (header, _) = block::read(name, keys::block_offset(&last_key).unwrap_or(0), &last)?;
+    let mut start = header.base_offset;
+    store.scan(Space::Blocks, &key.block(0), &key.end(), &mut |first, _| {
+        start = keys::block_offset(first).unwrap_or(0);
+        ControlFlow::Break(())
+    })?;
+    Ok(OffsetRange { start, end: header.next_offset })
+}
+
+/// All topics, by name. Readers never wait for the disk.
+#[derive(Debug, Default)]
+pub(crate) struct Catalog {
+    topics: RwLock<BTreeMap<Arc<str>, Arc<Topic>>>,
+}
+
+impl Catalog {
+    pub(crate) fn load(store: &dyn BlockStore) -> Result<Catalog> {
+        let mut found = Vec::new();
+        let mut end = keys::TOPIC.to_vec();
+        end.push(0xff);
+        store.scan(Space::Meta, keys::TOPIC, &end, &mut |key, value| {
+            found.push((String::from_utf8_lossy(&key[keys::TOPIC.len()..]).into_owned(), value.to_vec()));
+            ControlFlow::Continue(())
+        })?;
+        let catalog = Catalog::default();
+        for (name, bytes) in found {
+            let (number, info) = Topic::decode(&name, &bytes).ok_or_else(|| {
+                Error::new(ErrorKind::Corrupt, format!("what the log says about topic {name} makes no sense"))
+            })?;
+            catalog.insert(Topic::load(number, info, store)?);
+        }
+        Ok(catalog)
+    }
+
+    pub(crate) fn insert(&self, topic: Topic) {
+        let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
+        topics.insert(topic.info.name.clone(), Arc::new(topic));
+    }
+
+    pub(crate) fn remove(&self, name: &str) {
+        self.topics.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
+    /// Takes over what another catalog knows.
+    pub(crate) fn replace(&self, other: Catalog) {
+        let topics = other.topics.into_inner().unwrap_or_else(PoisonError::into_inner);
+        *self.topics.write().unwrap_or_else(PoisonError::into_inner) = topics;
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Topic>> {
+        self.topics.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    pub(crate) fn topic(&self, name: &str) -> Option<Arc<Topic>> {
+        self.topics.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    pub(crate) fn partition(&self, wanted: &TopicPartition) -> Result<Arc<Partition>> {
+        let topic = self.topic(&wanted.topic).ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, format!("there is no topic {}; create it first", wanted.topic))
+        })?;
+        topic.partitions.get(wanted.partition as usize).cloned().ok_or_else(|| {
+            let count = topic.partitions.len();
+            Error::new(
+                ErrorKind::NotFound,
+                format!("topic {} has {count} partitions, there is no {wanted}", wanted.topic),
+            )
+        })
+    }
+}
+
+/// Refuses what Kafka would refuse, so that a topic can move there.
+pub(crate) fn check(wanted: &TopicInfo) -> Result<()> {
+    let name = &*wanted.name;
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    let problem = if name.is_empty() {
+        "a topic needs a name".to_owned()
+    } else if name.len() > MAX_NAME_LEN {
+        format!("topic {name} has a name of {} characters, at most {MAX_NAME_LEN} are allowed", name.len())
+    } else if name == "." || name == ".." || !name.bytes().all(allowed) {
+        format!("topic {name:?}: a name has letters, digits, '.', '_' and '-' only")
+    } else if wanted.partitions == 0 || wanted.partitions > MAX_PARTITIONS {
+        let partitions = wanted.partitions;
+        format!("topic {name} is to have {partitions} partitions; it can have 1 to {MAX_PARTITIONS}")
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(ErrorKind::Usage, problem))
+}
