@@ -166,7 +166,7 @@ fn a_large_append_becomes_several_blocks() {
 fn old_records_go_by_age_and_by_size_but_never_the_last_block() {
     on_each(&LogOptions::default(), |log, clock| {
         let aged = TopicSpec { retention_ms: Some(1000), ..TopicSpec::new("aged", 1) };
-        let sized = TopicSpec { retention_bytes: Some(200), ..TopicSpec::new("sized", 1) };
+        let sized = TopicSpec { retention_bytes: Some(150), ..TopicSpec::new("sized", 1) };
         log.create_topics(&[aged, sized]).unwrap();
         for value in ["a", "b", "c", "d", "e"] {
             append(log, "aged", 0, records(&[value]));

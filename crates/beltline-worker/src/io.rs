@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use beltline_engine::{CommitUnit, LogEvent, PartitionOffsets, TableSpec};
 use beltline_log::Log;
-use beltline_store::Store;
+use beltline_store::{Loaded, Store};
 use beltline_table::Shard;
-use beltline_types::{
-    BatchBuilder, CommitReceipt, Error, ErrorKind, Offset, Result, TopicPartition, TopicSpec,
-};
+use beltline_types::{BatchBuilder, CommitReceipt, Error, ErrorKind, Offset, Result, TopicPartition, TopicSpec};
 
 /// Bytes one read of a changelog asks for.
 const RESTORE_FETCH_BYTES: usize = 4 << 20;
@@ -95,10 +93,19 @@ pub fn store_unit(store: &Store, changes: &[ShardChanges]) -> Result<()> {
     Ok(())
 }
 
+/// A shard that [`restore`] has completed.
+#[derive(Debug)]
+pub struct Restored {
+    /// The shard, ready for events.
+    pub shard: Shard,
+    /// A sentence for the operator when stored data could not be used.
+    pub note: Option<String>,
+}
+
 /// Loads a shard: what the store has, then the changelog from there to its end, which goes to the store as well.
 ///
 /// The caller has read the committed positions before, so the end sampled here covers them. `progress` hears
-/// changelog offsets read and to read.
+/// changelog offsets read and to read, and says whether to go on; `None` when it did not.
 ///
 /// # Errors
 /// What log or store say. `Corrupt` when the changelog ends before a record that it held a moment ago.
@@ -107,53 +114,59 @@ pub fn restore(
     store: &Store,
     spec: &TableSpec,
     partition: u32,
-    progress: &mut dyn FnMut(u64, u64),
-) -> Result<Shard> {
+    progress: &mut dyn FnMut(u64, u64) -> bool,
+) -> Result<Option<Restored>> {
     let changelog = TopicPartition::new(spec.changelog.clone(), partition);
     let range = log.offsets(&changelog)?;
-    let mut shard = Shard::new(spec.values);
-    let mut position =
-        store.load(&spec.name, partition, &mut |key, value| shard.restore(key, Some(value)))?;
-    if position > range.end {
-        // The log lost its tail in a power failure and the store did not: the log's word counts.
+    let (mut shard, found) = load(store, spec, partition)?;
+    let (mut position, mut note) = (found.end, found.note);
+    // The log may have lost its tail in a power failure that the store survived, or a damaged shard was dropped after
+    // it had given a part: only what the log confirms counts.
+    if position > range.end || note.is_some() {
         store.clear_shard(&spec.name, partition)?;
-        shard = Shard::new(spec.values);
-        position = 0;
+        (shard, position) = (Shard::new(spec.values), 0);
+        note.get_or_insert_with(|| {
+            let end = range.end;
+            format!(
+                "table {}: shard {partition} reached beyond the end of {changelog} ({end}) and is rebuilt",
+                spec.name
+            )
+        });
     }
     position = position.max(range.start);
-    let first = position;
-    let total = (range.end - first) as u64;
+    let (first, total) = (position, (range.end - position) as u64);
     while position < range.end {
-        progress((position - first) as u64, total);
+        if !progress((position - first) as u64, total) {
+            return Ok(None);
+        }
         let found = log.fetch(&changelog, position, RESTORE_FETCH_BYTES)?;
         if found.batches.is_empty() {
-            return Err(Error::new(
-                ErrorKind::Corrupt,
-                format!(
-                    "{changelog}: nothing to read at offset {position} although the partition ends at {}; table {} \
-                     cannot be restored",
-                    range.end, spec.name
-                ),
-            ));
+            let (end, table) = (range.end, &spec.name);
+            let message = format!(
+                "{changelog}: nothing to read at offset {position} although the partition ends at {end}; table {table} \
+                 cannot be restored"
+            );
+            return Err(Error::new(ErrorKind::Corrupt, message));
         }
         for batch in &found.batches {
-            let mut records = batch
-                .iter()
-                .filter(|record| record.offset >= position)
-                .filter_map(|record| record.key.map(|key| (key, record.value)));
-            for (key, value) in records.by_ref() {
-                shard.restore(key, value);
-            }
-            let mut records = batch
-                .iter()
-                .filter(|record| record.offset >= position)
-                .filter_map(|record| record.key.map(|key| (key, record.value)));
-            store.apply(&spec.name, partition, &mut records, batch.next_offset())?;
+            let from = batch.index_of(position);
+            let mut records = (from..batch.len()).filter_map(|index| {
+                let record = batch.get(index);
+                record.key.map(|key| (key, record.value))
+            });
+            let mut seen = records.by_ref().inspect(|(key, value)| shard.restore(key, *value));
+            store.apply(&spec.name, partition, &mut seen, batch.next_offset())?;
             position = position.max(batch.next_offset());
         }
     }
     progress(total, total);
-    Ok(shard)
+    Ok(Some(Restored { shard, note }))
+}
+
+fn load(store: &Store, spec: &TableSpec, partition: u32) -> Result<(Shard, Loaded)> {
+    let mut shard = Shard::new(spec.values);
+    let loaded = store.load(&spec.name, partition, &mut |key, value| shard.restore(key, value))?;
+    Ok((shard, loaded))
 }
 
 /// Creates a table's changelog, or checks that the one there fits.

@@ -16,5 +16,5 @@ mod tidier;
 mod worker;
 
 pub use inbox::Waker;
-pub use local::{Local, LocalOptions, open_local, open_memory};
+pub use local::{Local, LocalOptions};
 pub use worker::Worker;

@@ -8,7 +8,7 @@ use beltline_log::Log;
 use beltline_store::Store;
 
 use crate::inbox::{Inbox, lock};
-use crate::io;
+use crate::io::{self, Restored};
 
 struct Job {
     table: TableId,
@@ -40,7 +40,7 @@ impl Restorer {
         self.changed.notify_one();
     }
 
-    /// Ends the threads after the shard at hand; the others are left.
+    /// Ends the threads; shards that are not complete are left.
     pub(crate) fn end(&self) {
         lock(&self.board).ended = true;
         self.changed.notify_all();
@@ -56,10 +56,17 @@ impl Restorer {
                 if board.ended { None } else { board.jobs.pop_front() }
             };
             let Some(Job { table, spec, partition }) = job else { return };
-            let mut progress =
-                |done, total| self.inbox.push(LogEvent::RestoreProgress { table, partition, done, total });
+            let mut progress = |done, total| {
+                self.inbox.push(LogEvent::RestoreProgress { table, partition, done, total });
+                !lock(&self.board).ended
+            };
             match io::restore(&*self.log, &self.store, &spec, partition, &mut progress) {
-                Ok(shard) => self.inbox.push(LogEvent::Restored { table, partition, shard }),
+                Ok(Some(Restored { shard, note })) => {
+                    note.into_iter().for_each(|note| self.inbox.notice(note));
+                    self.inbox.push(LogEvent::Restored { table, partition, shard });
+                }
+                // The worker ends before the shard is complete.
+                Ok(None) => return,
                 Err(error) => {
                     self.inbox.fail(error);
                     return;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use beltline_engine::{Core, Health, LogCommand, LogEvent, TableId, TableSpec, TopicId};
 use beltline_env::{Clock, spawn_thread};
-use beltline_log::Log;
+use beltline_log::{DataDirectory, Log};
 use beltline_store::Store;
 use beltline_types::{Error, ErrorKind, Result, TopicSpec};
 
@@ -42,6 +42,8 @@ pub struct Worker {
     threads: Threads,
     started: bool,
     failure: Option<(ErrorKind, String)>,
+    /// Held for as long as anybody may write below it; let go after the threads have ended.
+    directory: Option<DataDirectory>,
     events: VecDeque<LogEvent>,
     notices: Vec<String>,
 }
@@ -63,7 +65,17 @@ impl Worker {
             handles: Vec::new(),
         };
         let (events, notices) = (VecDeque::new(), Vec::new());
-        Ok(Worker { core, log, clock, inbox, threads, started: false, failure: None, events, notices })
+        Ok(Worker { core, log, clock, inbox, threads, started: false, failure: None, directory: None, events, notices })
+    }
+
+    /// Keeps the data directory held until the worker has stopped.
+    pub(crate) fn hold(&mut self, directory: Option<DataDirectory>) {
+        self.directory = directory;
+    }
+
+    /// The log, for what needs no worker: listing topics, single reads.
+    pub fn log(&self) -> &Arc<dyn Log> {
+        &self.log
     }
 
     /// Creates a topic if it does not exist and makes it known to the core. One that exists stays as it is; see
