@@ -1,0 +1,170 @@
+//! An app: what is declared before anything runs.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use beltline_engine::{CoreOptions, Guarantee, StartFrom};
+use beltline_log::SyncPolicy;
+use beltline_types::Result;
+use serde::de::DeserializeOwned;
+
+use crate::belt::Belt;
+use crate::on::On;
+use crate::{HandlerResult, OnError, Table, Topic, cli};
+
+/// Partitions of topics and tables that do not say otherwise; the Python face has the same number.
+const DEFAULT_PARTITIONS: u32 = 8;
+
+pub(crate) type Step = Box<dyn FnMut(&mut Belt<'_>) -> HandlerResult>;
+
+pub(crate) struct Handler {
+    pub(crate) name: String,
+    /// Index of the topic it reads.
+    pub(crate) topic: usize,
+    pub(crate) step: Step,
+    /// `None` takes the app's.
+    pub(crate) on_error: Option<OnError>,
+}
+
+pub(crate) struct Timer {
+    pub(crate) every: Duration,
+    pub(crate) step: Step,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct TopicDeclaration {
+    pub(crate) name: Arc<str>,
+    pub(crate) partitions: u32,
+}
+
+/// Topics, tables, handlers and timers under one name, which is also the group whose positions are kept.
+pub struct App {
+    pub(crate) name: String,
+    pub(crate) directory: PathBuf,
+    pub(crate) sync: SyncPolicy,
+    pub(crate) core: CoreOptions,
+    pub(crate) on_error: OnError,
+    partitions: u32,
+    pub(crate) topics: Vec<TopicDeclaration>,
+    pub(crate) tables: Vec<Arc<str>>,
+    pub(crate) handlers: Vec<Handler>,
+    pub(crate) timers: Vec<Timer>,
+}
+
+impl App {
+    /// An app with a durable belt in `./<name>-data`, where every event counts once.
+    pub fn new(name: impl Into<String>) -> App {
+        let name = name.into();
+        let group = Arc::from(name.as_str());
+        App {
+            directory: PathBuf::from(format!("{name}-data")),
+            name,
+            sync: SyncPolicy::Interval(Duration::from_secs(1)),
+            core: CoreOptions { group, guarantee: Guarantee::ExactlyOnce, ..CoreOptions::default() },
+            on_error: OnError::default(),
+            partitions: DEFAULT_PARTITIONS,
+            topics: Vec::new(),
+            tables: Vec::new(),
+            handlers: Vec::new(),
+            timers: Vec::new(),
+        }
+    }
+
+    /// Keeps the belt in another directory.
+    pub fn directory(&mut self, path: impl AsRef<Path>) -> &mut Self {
+        self.directory = path.as_ref().to_owned();
+        self
+    }
+
+    /// What a crash may do to the results; [`Guarantee::ExactlyOnce`] costs nothing on the embedded log.
+    pub fn guarantee(&mut self, guarantee: Guarantee) -> &mut Self {
+        self.core.guarantee = guarantee;
+        self
+    }
+
+    /// When the log reaches the disk itself. A killed process loses nothing whatever this says; a power failure may
+    /// take back what was committed since the last time.
+    pub fn sync(&mut self, sync: SyncPolicy) -> &mut Self {
+        self.sync = sync;
+        self
+    }
+
+    /// The longest time between two commits.
+    pub fn commit_interval(&mut self, interval: Duration) -> &mut Self {
+        self.core.commit_interval_ms = Some(interval.as_millis().try_into().unwrap_or(u64::MAX));
+        self
+    }
+
+    /// Where the app begins in topics it has never read.
+    pub fn start_from(&mut self, start: StartFrom) -> &mut Self {
+        self.core.start = start;
+        self
+    }
+
+    /// Partitions of topics and tables declared from now on. A table has as many as the topics whose events write to it.
+    pub fn partitions(&mut self, partitions: u32) -> &mut Self {
+        self.partitions = partitions;
+        self
+    }
+
+    /// What happens to events whose handler fails and has no policy of its own.
+    pub fn on_error(&mut self, policy: OnError) -> &mut Self {
+        self.on_error = policy;
+        self
+    }
+
+    /// Declares a topic whose values are `V` in JSON; it is created when the app starts.
+    pub fn topic<V>(&mut self, name: impl Into<Arc<str>>) -> Topic<V> {
+        let name = name.into();
+        let index = self.declare(&name);
+        Topic::new(index, name)
+    }
+
+    pub(crate) fn declare(&mut self, name: &str) -> usize {
+        if let Some(index) = self.topics.iter().position(|topic| &*topic.name == name) {
+            return index;
+        }
+        self.topics.push(TopicDeclaration { name: Arc::from(name), partitions: self.partitions });
+        self.topics.len() - 1
+    }
+
+    /// Declares a table; its changes are kept in the compacted topic `<app>-<table>-changelog`.
+    pub fn table<K, V>(&mut self, name: impl Into<Arc<str>>) -> Table<K, V> {
+        let name = name.into();
+        let known = self.tables.iter().position(|table| *table == name);
+        let index = known.unwrap_or_else(|| {
+            self.tables.push(name);
+            self.tables.len() - 1
+        });
+        Table::new(index)
+    }
+
+    pub(crate) fn changelog(&self, table: &str) -> String {
+        format!("{}-{table}-changelog", self.name)
+    }
+
+    pub(crate) fn table_partitions(&self) -> u32 {
+        self.partitions
+    }
+
+    /// Begins to attach a handler to a topic; see [`On`].
+    pub fn on<V: DeserializeOwned + 'static>(&mut self, topic: &Topic<V>) -> On<'_, V> {
+        On::new(self, topic.clone())
+    }
+
+    /// Runs a function every so often, for as long as the app runs. It may send and read tables; tables are written by
+    /// handlers only, because an entry belongs to the partition of an event.
+    pub fn every(&mut self, interval: Duration, step: impl FnMut(&mut Belt<'_>) -> HandlerResult + 'static) {
+        self.timers.push(Timer { every: interval, step: Box::new(step) });
+    }
+
+    /// The app's command line: `worker`, `send`, `table`, `topics`, `reset`. Ends the process with exit code 2 when the
+    /// arguments make no sense.
+    ///
+    /// # Errors
+    /// What the command says; `worker` returns when it was stopped by Ctrl-C or SIGTERM.
+    pub fn main(self) -> Result<()> {
+        cli::main(self)
+    }
+}

@@ -1,0 +1,117 @@
+//! The command line in real processes: send, work, be killed, and find everything again.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+fn command(directory: &Path, arguments: &[&str]) -> Command {
+    // Cargo builds examples before it runs tests, and puts them here.
+    let mut path = std::env::current_exe().unwrap();
+    path.pop();
+    path.pop();
+    let mut command = Command::new(path.join("examples/word_count"));
+    command.arg("--datadir").arg(directory).args(arguments);
+    command
+}
+
+fn run(directory: &Path, arguments: &[&str]) -> Output {
+    command(directory, arguments).output().unwrap()
+}
+
+fn table(directory: &Path) -> Vec<(String, u64)> {
+    let output = run(directory, &["table", "counts"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut entries: Vec<(String, u64)> = text
+        .lines()
+        .map(|line| {
+            let (word, count) = line.split_once('\t').unwrap();
+            (word.to_owned(), count.parse().unwrap())
+        })
+        .collect();
+    entries.sort();
+    entries
+}
+
+fn worker(directory: &Path) -> Child {
+    command(directory, &["worker"]).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn signal(child: &Child, name: &str) {
+    assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
+}
+
+/// Waits, without a clock of its own, until the other process has made progress: the pause is only politeness.
+fn pause(milliseconds: u64) {
+    let (_keep, never) = std::sync::mpsc::channel::<()>();
+    let _ = never.recv_timeout(std::time::Duration::from_millis(milliseconds));
+}
+
+#[test]
+fn a_killed_worker_loses_nothing_and_counts_nothing_twice() {
+    let directory = tempfile::tempdir().unwrap();
+    let lines: Vec<String> = (0..2000).map(|number| format!("\"word{} common\"", number % 7)).collect();
+    let mut sender = command(directory.path(), &["send", "lines", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut sender.stdin.take().unwrap(), lines.join("\n").as_bytes()).unwrap();
+    assert!(sender.wait().unwrap().success());
+    for round in 0..6 {
+        let mut child = worker(directory.path());
+        pause(20 + 25 * round);
+        signal(&child, "-KILL");
+        child.wait().unwrap();
+    }
+    let expected = |total: u64| -> Vec<(String, u64)> {
+        let mut all: Vec<_> = (0..7u64)
+            .map(|word| (format!("word{word}"), (0..total).filter(|line| line % 7 == word).count() as u64))
+            .collect();
+        all.push(("common".into(), total));
+        all.sort();
+        all
+    };
+    // A clean one finishes what is left, however far the others came.
+    let mut rounds = 0;
+    loop {
+        let mut child = worker(directory.path());
+        pause(300);
+        signal(&child, "-TERM");
+        let status = child.wait().unwrap();
+        assert!(status.success(), "{status}");
+        rounds += 1;
+        if table(directory.path()) == expected(2000) {
+            break;
+        }
+        assert!(rounds < 50, "the totals are wrong: {:?}", table(directory.path()));
+    }
+    // Nothing is left to do, and nothing counts again.
+    let mut child = worker(directory.path());
+    pause(200);
+    signal(&child, "-INT");
+    assert!(child.wait().unwrap().success());
+    assert_eq!(table(directory.path()), expected(2000));
+}
+
+#[test]
+fn commands_say_what_is_wrong_and_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = run(directory.path(), &["send", "lines", "no json"]);
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is no JSON"));
+    let output = run(directory.path(), &["table", "nope"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("the app has: counts"));
+    let mut child = worker(directory.path());
+    let mut rounds = 0;
+    loop {
+        let output = run(directory.path(), &["topics"]);
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        if message.contains(&format!("process {}", child.id())) && message.contains("stop it first") {
+            break;
+        }
+        pause(20);
+        rounds += 1;
+        assert!(rounds < 200, "the holder is not named: {message}");
+    }
+    signal(&child, "-TERM");
+    assert!(child.wait().unwrap().success());
+    let output = run(directory.path(), &["topics"]);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("lines\t8 partitions\t0 records"));
+}
