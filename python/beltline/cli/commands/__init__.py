@@ -1,0 +1,1 @@
+"""The built-in commands, one module each; `beltline.cli.main` imports the one that is called."""

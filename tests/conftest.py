@@ -1,0 +1,179 @@
+"""What tests of several packages share: a project on disk, and the command line as a child process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+#: A child process that is not done by then is stuck.
+PATIENCE_S = 60.0
+
+#: The program of the first page, with what the tests want to see.
+SHOP = '''
+import beltline as bl
+
+app = bl.App("shop", topic_partitions=4)
+
+
+class Order(bl.Record):
+    """What somebody bought."""
+
+    customer: str
+    amount: float
+
+
+orders = app.topic("orders", value_type=Order)
+spent = app.Table("spent", default=float, help="Money by customer.")
+
+
+@app.on(orders, by=Order.customer)
+def tally(order):
+    """Add up what customers spend."""
+    spent[order.customer] += order.amount
+
+
+@app.on(orders, to="big-orders")
+def big(order):
+    return order if order.amount > 1000 else None
+
+
+@app.agent(app.topic("words", value_type=str))
+async def listen(words):
+    """Print every word."""
+    async for word in words:
+        print("heard", word, flush=True)
+
+
+if __name__ == "__main__":
+    app.main()
+'''
+
+
+class Child:
+    """A ``beltline`` process whose output is collected line by line."""
+
+    def __init__(self, arguments: list[str], directory: Path, environment: dict[str, str]) -> None:
+        self.process = subprocess.Popen(
+            arguments,
+            cwd=directory,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            bufsize=1,
+        )
+        self.lines: list[str] = []
+        self._changed = threading.Condition()
+        self._has_ended = False
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self._changed:
+                self.lines.append(line)
+                self._changed.notify_all()
+        with self._changed:
+            self._has_ended = True
+            self._changed.notify_all()
+
+    @property
+    def output(self) -> str:
+        """Everything printed so far."""
+        return "".join(self.lines)
+
+    def wait_for(self, text: str, count: int = 1) -> None:
+        """Return when `text` has been printed so often."""
+        with self._changed:
+            seen = self._changed.wait_for(
+                lambda: self.output.count(text) >= count or self._has_ended, timeout=PATIENCE_S
+            )
+        assert seen, f"waited for {text!r} for {PATIENCE_S:g} s, but got:\n{self.output}"
+        assert self.output.count(text) >= count, f"waited for {text!r}, but the process ended:\n{self.output}"
+
+    def give(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self.process.send_signal(number)
+
+    def end(self) -> int:
+        """Return the exit code."""
+        code = self.process.wait(PATIENCE_S)
+        self._reader.join(PATIENCE_S)
+        return code
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> int:
+        """Send a signal and return the exit code."""
+        self.give(number)
+        return self.end()
+
+
+class Project:
+    """A directory with a program in it, and the command line run there."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.children: list[Child] = []
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("BELTLINE_", "FAUST_", "F_"))}
+        self.environment = {**kept, "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
+        self.write("shop.py", SHOP)
+
+    def write(self, name: str, text: str) -> Path:
+        """Write a file of the project."""
+        path = self.directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text), encoding="utf-8")
+        return path
+
+    def arguments(self, *arguments: str, app: str | None = "shop") -> list[str]:
+        """Return the command line."""
+        return [sys.executable, "-m", "beltline", *(("-A", app) if app else ()), *arguments]
+
+    def run(self, *arguments: str, app: str | None = "shop") -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        return self.run_python(*self.arguments(*arguments, app=app)[1:])
+
+    def run_python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run Python to its end."""
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=self.directory,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+
+    def start(self, *arguments: str, app: str | None = "shop") -> Child:
+        """Start a command."""
+        return self.start_python(*self.arguments(*arguments, app=app)[1:])
+
+    def start_python(self, *arguments: str) -> Child:
+        """Start Python."""
+        child = Child([sys.executable, *arguments], self.directory, self.environment)
+        self.children.append(child)
+        return child
+
+    def close(self) -> None:
+        """End what still runs."""
+        for child in self.children:
+            if child.process.poll() is None:
+                child.process.kill()
+                child.process.wait(PATIENCE_S)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    """Return a project with the program of the first page as ``shop.py``."""
+    made = Project(tmp_path)
+    yield made
+    made.close()
