@@ -62,21 +62,23 @@ class AsyncBelt:
         app.finalize()
         app.recent_failures.clear()
         self._failures_seen = app.failure_counts.total()
-        session = app.open_belt(memory=True, manual_clock=True)
+        app.open_belt(memory=True, manual_clock=True)
         try:
-            for agent in app.agents.values():
-                agent.channel  # noqa: B018 - an agent declares its topic when it is first asked for it
-            session.prepare()
-            for name in sorted(session.partitions):
-                self._collect(name)
             await app.start()
+            self._collect_new()
             await app.wait_ready()
         except BaseException:
             await self._stop()
             raise
 
+    def _collect_new(self) -> bool:
+        """Begin to keep what is sent to topics declared since the last look; returns whether there are any."""
+        new = sorted(set(self.app.session.partitions) - set(self._records))
+        for name in new:
+            self._collect(name)
+        return bool(new)
+
     def _collect(self, topic: str) -> None:
-        """Keep what is sent to a topic, by a reader of the test's own."""
         from ._native import Stream
 
         session = self.app.session
@@ -137,6 +139,8 @@ class AsyncBelt:
         """
         try:
             await self.app.wait_idle(timeout)
+            if self._collect_new():
+                await self.app.wait_idle(timeout)
         except BaseException as error:
             self._reported = error
             raise
@@ -164,7 +168,7 @@ class AsyncBelt:
         described = self._topic(topic) if isinstance(topic, str) else topic
         name = described.get_topic_name()
         if name not in self._records:
-            raise ImproperlyConfigured(f"topic {name!r} was not declared when the test began")
+            raise ImproperlyConfigured(f"nothing was declared or sent to topic {name!r} yet; drain() first")
         messages = sorted(self._records[name], key=lambda message: (message.partition, message.offset))
         return [decoded(described, message) for message in messages]
 
@@ -206,7 +210,8 @@ class AsyncBelt:
             topic = app.topics.get(failure.topic or "")
             named = topic is not None and topic.on_decode_error is not None
             return named or bool(readers) or app.conf.was_given("on_decode_error")
-        consumer: Any = app.agents.get(failure.handler) or app.handlers.get(failure.handler)
+        name = failure.handler.partition(" (by ")[0]
+        consumer: Any = app.agents.get(name) or app.handlers.get(name)
         return app.conf.was_given("on_error") or (consumer is not None and consumer.on_error is not None)
 
     def _raise_at_end(self) -> None:

@@ -110,7 +110,8 @@ class AppCommand(Command):
                 await asyncio.Event().wait()
             return result
         finally:
-            await self.app.stop()
+            if self.app.has_session:
+                await self.app.stop()
 
     def import_relative_to_app(self, name: str) -> Any:
         """Return what a dotted name means, from the app's package when it has no dot.

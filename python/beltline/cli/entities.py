@@ -11,13 +11,20 @@ from .errors import CommandError
 if TYPE_CHECKING:
     from beltline.app import App
 
-__all__ = ["find_entity", "find_table", "short_name"]
+__all__ = ["declared_topics", "find_entity", "find_table", "short_name", "suggestion"]
 
 
 def short_name(app: App, name: str) -> str:
     """Return an agent's name as the command line shows it: without the app's package."""
     origin = app.conf.origin
     return name.removeprefix(f"{origin}.") if origin else name
+
+
+def declared_topics(app: App) -> dict[str, Any]:
+    """Return the topics that the app describes, those of agents without a topic of their own included."""
+    for consumer in app.consumers():
+        getattr(consumer, "channel", None)
+    return app.topics
 
 
 def find_entity(app: App, entity: str, *, known: Iterable[str] = (), create: bool = False) -> Any:
@@ -34,10 +41,10 @@ def find_entity(app: App, entity: str, *, known: Iterable[str] = (), create: boo
     """
     if entity.startswith("@"):
         return find_agent(app, entity[1:]).channel
-    found = app.topics.get(entity)
-    if found is not None:
-        return found
-    names = sorted({*app.topics, *known})
+    topics = declared_topics(app)
+    if entity in topics:
+        return topics[entity]
+    names = sorted({*topics, *known})
     if entity in names or create:
         return app.topic(entity)
     raise CommandError(f"there is no topic {entity!r}", suggestion(entity, names, "to make it, add --create"))
@@ -49,7 +56,7 @@ def find_agent(app: App, name: str) -> Any:
     Raises:
         CommandError: There is none.
     """
-    agents = dict(app.agents.items())
+    agents: dict[str, Any] = {**app.handlers, **app.agents}
     by_name = {**{short_name(app, full): agent for full, agent in agents.items()}, **agents}
     last = {full.rpartition(".")[2]: agent for full, agent in agents.items()}
     found = by_name.get(name) or last.get(name)

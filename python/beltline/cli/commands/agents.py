@@ -23,7 +23,7 @@ def command(state: State, /, local: bool, as_json: bool) -> None:
     app = state.app
     rows = [
         (f"@{short_name(app, name)}", topic_of(agent), first_line(agent))
-        for name, agent in sorted(app.agents.items())
+        for name, agent in sorted({**app.handlers, **app.agents}.items())
         if local or topic_of(agent)
     ]
     print_rows("Agents", ["name", "topic", "help"], rows, as_json=as_json or state.json)

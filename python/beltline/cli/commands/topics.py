@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from beltline.cli.entities import declared_topics
 from beltline.cli.offline import opened, run
 from beltline.cli.output import print_rows
 from beltline.cli.state import State
@@ -27,7 +28,7 @@ async def show(state: State, as_json: bool) -> None:
     else:
         async with opened(app, start=False) as session:
             there = dict(session.belt.topics())
-    declared = {name: topic.partitions or app.conf.topic_partitions for name, topic in app.topics.items()}
+    declared = {name: topic.partitions or app.conf.topic_partitions for name, topic in declared_topics(app).items()}
     changelogs = {table.changelog_topic.get_topic_name(): name for name, table in app.tables.items()}
     rows = []
     for name in sorted({*there, *declared, *changelogs}):
