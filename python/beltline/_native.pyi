@@ -104,6 +104,13 @@ class Belt:
     def topics(self) -> list[tuple[str, int]]:
         """Every topic of the log with its number of partitions, by name."""
 
+    def topic_offsets(self, name: str) -> list[tuple[int, int]]:
+        """First and end offset of every partition of a topic.
+
+        Raises:
+            ImproperlyConfigured: There is no such topic.
+        """
+
     def subscribe(self, name: str, topics: Sequence[str]) -> Subscription:
         """Opens a reader of declared topics; each subscription sees every record.
 
@@ -114,22 +121,6 @@ class Belt:
         Raises:
             ImproperlyConfigured: A topic that was not declared, named in the message.
         """
-
-    def add_table(
-        self,
-        name: str,
-        changelog: str,
-        partitions: int,
-        *,
-        key_loads: Callable[[bytes], Any] | None = None,
-        key_dumps: Callable[[Any], bytes] | None = None,
-        value_kind: ValueKind = "json",
-        value_loads: Callable[[bytes], Any] | None = None,
-        value_dumps: Callable[[Any], bytes] | None = None,
-        default: Callable[[], Any] | None = None,
-        on_foreign_key: Callable[[Table[Any, Any], Any, int, int], object] | None = None,
-    ) -> Table[Any, Any]:
-        """Makes a `Table` and attaches it: ``attach_table(Table(name, ...), changelog, partitions)``."""
 
     def attach_table(self, table: Table[Any, Any], changelog: str, partitions: int) -> None:
         """Gives a table its shards; `changelog` was declared with as many partitions. A table has one belt at a time.
@@ -222,7 +213,7 @@ class Belt:
         """
 
     def recovery(self) -> list[tuple[str, int, int, int]]:
-        """Tables being restored: ``(table, partition, records done, records total)``; empty when all are ready."""
+        """Tables being restored: ``(table, shards ready, records done, records total)``; empty when all are ready."""
 
     def advance(self, seconds: float) -> None:
         """Moves the clock of a belt opened with ``manual_clock=True``."""

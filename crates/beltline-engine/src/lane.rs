@@ -127,6 +127,11 @@ impl Lane {
         self.index < self.count
     }
 
+    /// Whether the queue holds a batch that was not read to its end.
+    pub(crate) fn has_batch(&self, queue: &PartitionQueue) -> bool {
+        queue.batch(self.batch).is_some()
+    }
+
     /// Makes the next record of the queue current; says whether there is one.
     pub(crate) fn load(&mut self, queue: &PartitionQueue) -> bool {
         while !self.loaded() {

@@ -25,6 +25,11 @@ impl Core {
         self.clock.unit.is_some() || self.has_changes()
     }
 
+    /// Whether a unit waits for events in flight, and no new ones are handed out meanwhile.
+    pub fn is_draining(&self) -> bool {
+        self.clock.draining_since().is_some()
+    }
+
     /// Number of events in flight, over all subscriptions.
     pub fn in_flight(&self) -> usize {
         self.in_flight

@@ -64,7 +64,7 @@ impl Awaiter {
     #[inline]
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         let by_send = self.called.load(Ordering::Relaxed) == BY_SEND;
-        match step::step(self.stream.bind(py)) {
+        match step::step(self.stream.bind(py), step::Caller::Await) {
             Ok(Step::Event(value)) if by_send => {
                 self.called.store(RETURNED, Ordering::Relaxed);
                 Ok(Some(value))

@@ -5,8 +5,6 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
-use crate::record::RecordDecoder;
-
 /// How keys or values are decoded.
 pub enum Decode {
     /// As `bytes`.
@@ -15,8 +13,6 @@ pub enum Decode {
     Text,
     /// Not at all: always None.
     Skip,
-    /// By a class's own decoder.
-    Record(Py<RecordDecoder>),
     /// By a function of the user's: bytes in, object out.
     Function(Py<PyAny>),
 }
@@ -37,9 +33,6 @@ impl Decode {
                 }
             };
         }
-        if let Ok(decoder) = given.cast::<RecordDecoder>() {
-            return Ok(Decode::Record(decoder.clone().unbind()));
-        }
         if given.is_callable() {
             return Ok(Decode::Function(given.clone().unbind()));
         }
@@ -47,8 +40,7 @@ impl Decode {
         Err(PyTypeError::new_err(format!("{what}: a kind, a RecordDecoder or a callable is needed, not {kind}")))
     }
 
-    /// Decodes one key or value, of which [`beltline_types::BATCH_PADDING`] bytes more can be read; null is None
-    /// without a call.
+    /// Decodes one key or value; null is None without a call.
     ///
     /// # Errors
     /// Whatever the decoder raises; `UnicodeDecodeError` for text that is not UTF-8.
@@ -56,7 +48,6 @@ impl Decode {
     pub fn run(&self, py: Python<'_>, bytes: Option<&[u8]>) -> PyResult<Py<PyAny>> {
         let Some(bytes) = bytes else { return Ok(py.None()) };
         match self {
-            Decode::Record(decoder) => decoder.get().decode_slice(py, bytes),
             Decode::Bytes => Ok(PyBytes::new(py, bytes).into_any().unbind()),
             Decode::Text => match std::str::from_utf8(bytes) {
                 Ok(text) => Ok(PyString::new(py, text).into_any().unbind()),
@@ -71,7 +62,6 @@ impl Decode {
     /// For the garbage collector.
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self {
-            Decode::Record(decoder) => visit.call(decoder),
             Decode::Function(function) => visit.call(function),
             Decode::Bytes | Decode::Text | Decode::Skip => Ok(()),
         }

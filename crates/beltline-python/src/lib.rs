@@ -1,1 +1,54 @@
-//! The extension module beltline._native: adapts a worker to Python.
+//! The extension module `beltline._native`: adapts a worker to Python, and nothing else.
+//!
+//! What it offers is written down in `python/beltline/_native.pyi`.
+//!
+//! - `belt`: a worker a Python thread turns; `inner` is its changing part, `health` what it says about itself
+//! - `stream`, `step`, `awaiter`, `sleep`: iterating over events; `queue` is a source in memory, `decode` makes values
+//! - `table`, `table_iterator`, `convert`: tables as mappings
+//! - `message`, `subscription`, `headers`, `errors`, `fork`, `waker`: the rest
+//! - `raw`: the only room with `unsafe`
+
+mod awaiter;
+mod belt;
+mod convert;
+mod decode;
+mod errors;
+mod fork;
+mod headers;
+mod health;
+mod inner;
+mod message;
+mod queue;
+mod raw;
+mod sleep;
+mod step;
+mod stream;
+mod subscription;
+mod table;
+mod table_iterator;
+mod waker;
+
+use pyo3::prelude::*;
+
+/// The stream whose event the running task (or thread) works on.
+#[pyfunction]
+fn current_stream(py: Python<'_>) -> PyResult<Option<Bound<'_, stream::Stream>>> {
+    let Some(stream) = raw::context::current_stream(py)? else { return Ok(None) };
+    let busy = stream.get().hold(py)?.current.is_some();
+    Ok(busy.then_some(stream))
+}
+
+#[pymodule(gil_used = true)]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<belt::Belt>()?;
+    module.add_class::<subscription::Subscription>()?;
+    module.add_class::<queue::Queue>()?;
+    module.add_class::<stream::Stream>()?;
+    module.add_class::<message::Message>()?;
+    module.add_class::<table::Table>()?;
+    module.add_function(wrap_pyfunction!(current_stream, module)?)?;
+    raw::stop::install_send(&py.get_type::<awaiter::Awaiter>());
+    fork::watch(py)
+}

@@ -27,13 +27,33 @@ pub fn new_future(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     }
 }
 
+/// Whether a future or task has ended.
+///
+/// # Errors
+/// What its `done` raises.
+pub fn is_done(future: &Bound<'_, PyAny>) -> PyResult<bool> {
+    future.call_method0(intern!(future.py(), "done"))?.is_truthy()
+}
+
+/// The asyncio task that runs in this thread, if any.
+///
+/// # Errors
+/// Only when asyncio cannot be imported.
+pub fn current_task(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
+    if running_loop(py)?.is_none() {
+        return Ok(None);
+    }
+    let found = py.import("asyncio")?.call_method0(intern!(py, "current_task"))?;
+    Ok((!found.is_none()).then_some(found))
+}
+
 /// Wakes whoever waits for the futures. What goes wrong (a loop that was closed meanwhile) is reported as Python
 /// reports errors nobody can handle.
 pub fn resolve(py: Python<'_>, futures: Vec<Py<PyAny>>) {
     for future in futures {
         let future = future.bind(py);
         let set = || -> PyResult<()> {
-            if !future.call_method0(intern!(py, "done"))?.is_truthy()? {
+            if !is_done(future)? {
                 future.call_method1(intern!(py, "set_result"), (py.None(),))?;
             }
             Ok(())

@@ -2,27 +2,26 @@
 
 use std::sync::Arc;
 
-use beltline_engine::{SubscriptionId, Ticket};
+use beltline_engine::Ticket;
 use beltline_types::Batch;
-use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple, PyWeakrefReference};
+use pyo3::types::{PyDict, PyTuple};
 
 use crate::awaiter::Awaiter;
-use crate::belt::{Belt, Shared};
 use crate::decode::Decode;
+use crate::inner::Shared;
 use crate::message::Message;
 use crate::queue::{Item, Queue};
-use crate::raw::context;
 use crate::raw::guarded::{Guarded, Hold};
 use crate::sleep;
-use crate::step::{self, Pace};
+use crate::step::{self, Step};
 use crate::subscription::Subscription;
 
 /// Where events come from.
 pub enum Source {
-    Topics { belt: Py<Belt>, id: SubscriptionId, subscription: Py<Subscription> },
+    Topics(Py<Subscription>),
     Queue(Py<Queue>),
 }
 
@@ -55,23 +54,20 @@ impl Mode {
     }
 }
 
-/// What is needed to make events; it leaves the state while user code decodes.
-pub struct Workshop {
-    pub key_decode: Decode,
-    pub value_decode: Decode,
-    pub on_decode_error: Option<Py<PyAny>>,
-    pub make_event: Option<Py<PyAny>>,
-    /// The batch of the last event, so that the next one need not count a reference.
-    pub batch: Option<Arc<Batch>>,
+/// A record that was taken from a topic.
+pub struct Taken {
+    pub ticket: Ticket,
+    pub batch: Arc<Batch>,
+    /// Not finished, and nobody else has the right to.
+    pub owned: bool,
 }
 
 /// The event the consumer works on.
 #[derive(Default)]
 pub struct Current {
-    /// The right to finish it; none for items of a queue, and after `hold`.
-    pub ticket: Option<Ticket>,
-    /// Where the record is; none for items of a queue.
-    pub place: Option<(Ticket, Arc<Batch>)>,
+    pub record: Option<Taken>,
+    /// The item of a queue, to be given back.
+    pub item: Option<Item>,
     pub partition: Option<u32>,
     pub key: Option<Py<PyAny>>,
     pub value: Option<Py<PyAny>>,
@@ -79,38 +75,376 @@ pub struct Current {
     pub message: Option<Py<Message>>,
 }
 
+impl Current {
+    /// Whether there is an event in hand.
+    pub fn is_some(&self) -> bool {
+        self.record.is_some() || self.item.is_some()
+    }
+}
+
 /// The part of a [`Stream`] that changes.
 pub struct State {
-    pub workshop: Option<Box<Workshop>>,
-    /// Whether there is an event in hand.
-    pub busy: bool,
-    pub ticket: Option<Ticket>,
-    /// Index of the event in the workshop's batch, while that is known.
-    pub known: Option<Ticket>,
-    pub partition: Option<u32>,
-    pub key: Option<Py<PyAny>>,
-    pub value: Option<Py<PyAny>>,
-    pub event: Option<Py<PyAny>>,
-    pub message: Option<Py<Message>>,
+    pub current: Current,
     pub mode: Mode,
     pub auto_ack: bool,
     pub closed: bool,
-    /// The consumer was suspended within `await`.
-    pub suspended: bool,
-    /// The future it sleeps on, and that future's iterator.
-    pub sleeping: Option<(Py<PyAny>, Py<PyAny>)>,
-    pub awaiter: Option<Py<Awaiter>>,
-    /// The task that iterates, weakly.
+    /// The future the consumer sleeps on.
+    pub sleeping: Option<Py<PyAny>>,
+    awaiter: Option<Py<Awaiter>>,
     pub consumer: Option<Py<PyAny>>,
-    pub pace: Pace,
+    pub pace: step::Pace,
     shared: Option<Arc<Shared>>,
 }
 
 impl Drop for State {
     /// A stream that was dropped gives its event back; the belt's thread does it with its next turn.
     fn drop(&mut self) {
-        if let (Some(ticket), Some(shared)) = (self.ticket.take(), &self.shared) {
-            shared.abandon(ticket);
+        if let (Some(record), Some(shared)) = (&self.current.record, &self.shared)
+            && record.owned
+            && self.auto_ack
+        {
+            shared.abandon(record.ticket);
+        }
+    }
+}
+
+/// Asynchronous and plain iterator over a subscription or a queue, for one consumer at a time.
+#[pyclass(frozen, subclass, weakref, dict, module = "beltline._native")]
+pub struct Stream {
+    pub source: Source,
+    pub key_decode: Decode,
+    pub value_decode: Decode,
+    pub on_decode_error: Option<Py<PyAny>>,
+    pub make_event: Option<Py<PyAny>>,
+    state: Guarded<State>,
+}
+
+impl Stream {
+    /// Takes the state in hand; nothing that calls into Python may happen meanwhile.
+    #[inline]
+    pub fn hold(&self, py: Python<'_>) -> PyResult<Hold<'_, State>> {
+        self.state.hold(py, "the stream")
+    }
+
+    /// The key of the event in hand, decoded on first use.
+    pub fn key(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let (batch, index) = {
+            let state = self.hold(py)?;
+            if let Some(key) = &state.current.key {
+                return Ok(Some(key.clone_ref(py)));
+            }
+            match &state.current.record {
+                Some(record) => (record.batch.clone(), record.ticket.index_in_batch()),
+                None => return Ok(None),
+            }
+        };
+        let key = self.key_decode.run(py, batch.get(index).key)?;
+        self.hold(py)?.current.key = Some(key.clone_ref(py));
+        Ok(Some(key))
+    }
+
+    /// The message of the event in hand, made on first use.
+    pub fn message(&self, py: Python<'_>) -> PyResult<Option<Py<Message>>> {
+        let Source::Topics(subscription) = &self.source else { return Ok(None) };
+        let mut state = self.hold(py)?;
+        if let Some(message) = &state.current.message {
+            return Ok(Some(message.clone_ref(py)));
+        }
+        let Some(record) = &state.current.record else { return Ok(None) };
+        let belt = &subscription.get().belt;
+        let inner = belt.get().enter(py)?;
+        let partition = inner.core().and_then(|core| core.topic_partition(&record.ticket).cloned()).unwrap_or_default();
+        drop(inner);
+        let message = Message::new(belt.clone_ref(py), record.batch.clone(), partition, record.ticket);
+        if !record.owned {
+            message.settle();
+        }
+        let message = Py::new(py, message)?;
+        state.current.message = Some(message.clone_ref(py));
+        Ok(Some(message))
+    }
+
+    /// Finishes the event in hand, or gives it back.
+    fn settle(&self, py: Python<'_>, release: bool) -> PyResult<()> {
+        let mut state = self.hold(py)?;
+        if let Some(message) = &state.current.message {
+            message.get().settle();
+        }
+        match (&self.source, &mut state.current.record) {
+            (Source::Topics(subscription), Some(record)) if record.owned => {
+                record.owned = false;
+                let belt = &subscription.get().belt;
+                let mut inner = belt.get().enter(py)?;
+                if release {
+                    inner.release(record.ticket);
+                } else {
+                    inner.done(record.ticket);
+                }
+                drop(inner);
+                drop(state);
+                if release {
+                    belt.get().wake_streams(py)?;
+                }
+            }
+            (Source::Queue(queue), _) if release => {
+                let item = state.current.item.take();
+                drop(state);
+                if let Some(item) = item {
+                    queue.get().give_back(py, item)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The consumer was cancelled while it slept.
+    pub fn stop_waiting(&self, py: Python<'_>) -> PyResult<()> {
+        let sleeping = self.hold(py)?.sleeping.take();
+        let Some(future) = sleeping else { return Ok(()) };
+        match &self.source {
+            Source::Queue(queue) => queue.get().remove_reader(future.bind(py)),
+            Source::Topics(subscription) => {
+                let removed = subscription.get().belt.get().enter(py)?.remove_sleeper(future.bind(py));
+                drop(removed);
+                Ok(())
+            }
+        }
+    }
+}
+
+#[pymethods]
+impl Stream {
+    #[new]
+    #[pyo3(signature = (
+        source, *, key_decode = None, value_decode = None, mode = "values", auto_ack = true, on_decode_error = None,
+        make_event = None
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+    fn new(
+        py: Python<'_>,
+        source: &Bound<'_, PyAny>,
+        key_decode: Option<&Bound<'_, PyAny>>,
+        value_decode: Option<&Bound<'_, PyAny>>,
+        mode: &str,
+        auto_ack: bool,
+        on_decode_error: Option<Py<PyAny>>,
+        make_event: Option<Py<PyAny>>,
+    ) -> PyResult<Self> {
+        let (source, shared) = match source.cast::<Subscription>() {
+            Ok(subscription) => {
+                let shared = subscription.get().belt.get().shared.clone();
+                (Source::Topics(subscription.clone().unbind()), Some(shared))
+            }
+            Err(_) => (Source::Queue(source.cast::<Queue>()?.clone().unbind()), None),
+        };
+        let decode =
+            |given: Option<&Bound<'_, PyAny>>, what| given.map_or(Ok(Decode::Bytes), |it| Decode::parse(it, what));
+        let state = State {
+            current: Current::default(),
+            mode: Mode::parse(mode)?,
+            auto_ack,
+            closed: false,
+            sleeping: None,
+            awaiter: None,
+            consumer: None,
+            pace: step::Pace::default(),
+            shared,
+        };
+        Ok(Stream {
+            source,
+            key_decode: decode(key_decode, "key_decode")?,
+            value_decode: decode(value_decode, "value_decode")?,
+            on_decode_error: on_decode_error.filter(|callback| !callback.is_none(py)),
+            make_event: make_event.filter(|callback| !callback.is_none(py)),
+            state: Guarded::new(state),
+        })
+    }
+
+    /// Subclasses may take arguments of their own.
+    #[pyo3(signature = (*_arguments, **_keywords))]
+    fn __init__(&self, _arguments: &Bound<'_, PyTuple>, _keywords: Option<&Bound<'_, PyDict>>) {}
+
+    fn __aiter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    #[inline]
+    fn __anext__(slf: &Bound<'_, Self>) -> PyResult<Py<Awaiter>> {
+        let py = slf.py();
+        let mut state = slf.get().hold(py)?;
+        if let Some(future) = &state.sleeping {
+            // A consumer that was cancelled before it saw its wake-up leaves a future that is done.
+            if !sleep::is_done(future.bind(py))? {
+                return Err(PyRuntimeError::new_err(
+                    "two consumers ask one stream for events; give each its own stream, or set concurrency on the agent",
+                ));
+            }
+        }
+        if let Some(awaiter) = &state.awaiter {
+            return Ok(awaiter.clone_ref(py));
+        }
+        let awaiter = Py::new(py, Awaiter::new(slf.clone().unbind()))?;
+        state.awaiter = Some(awaiter.clone_ref(py));
+        Ok(awaiter)
+    }
+
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    #[inline]
+    fn __next__(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
+        match step::step(slf, step::Caller::For)? {
+            Step::Event(value) => Ok(Some(value)),
+            Step::Suspend(_) | Step::End => Ok(None),
+        }
+    }
+
+    #[getter]
+    fn source(&self, py: Python<'_>) -> Py<PyAny> {
+        match &self.source {
+            Source::Topics(subscription) => subscription.clone_ref(py).into_any(),
+            Source::Queue(queue) => queue.clone_ref(py).into_any(),
+        }
+    }
+
+    #[getter]
+    fn mode(&self, py: Python<'_>) -> PyResult<&'static str> {
+        Ok(self.hold(py)?.mode.name())
+    }
+
+    #[setter]
+    fn set_mode(&self, py: Python<'_>, mode: &str) -> PyResult<()> {
+        self.hold(py)?.mode = Mode::parse(mode)?;
+        Ok(())
+    }
+
+    #[getter]
+    fn auto_ack(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.hold(py)?.auto_ack)
+    }
+
+    #[setter]
+    fn set_auto_ack(&self, py: Python<'_>, auto_ack: bool) -> PyResult<()> {
+        self.hold(py)?.auto_ack = auto_ack;
+        Ok(())
+    }
+
+    #[getter]
+    fn closed(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.hold(py)?.closed)
+    }
+
+    #[getter]
+    fn current_message(&self, py: Python<'_>) -> PyResult<Option<Py<Message>>> {
+        self.message(py)
+    }
+
+    #[getter]
+    fn current_event(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        {
+            let state = self.hold(py)?;
+            if let Some(event) = &state.current.event {
+                return Ok(Some(event.clone_ref(py)));
+            }
+            if !state.current.is_some() {
+                return Ok(None);
+            }
+        }
+        let event = step::make_event(self, py)?;
+        self.hold(py)?.current.event = Some(event.clone_ref(py));
+        Ok(Some(event))
+    }
+
+    #[getter]
+    fn current_key(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        self.key(py)
+    }
+
+    #[getter]
+    fn current_value(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        Ok(self.hold(py)?.current.value.as_ref().map(|value| value.clone_ref(py)))
+    }
+
+    #[getter]
+    fn current_partition(&self, py: Python<'_>) -> PyResult<Option<u32>> {
+        Ok(self.hold(py)?.current.partition)
+    }
+
+    #[setter]
+    fn set_current_partition(&self, py: Python<'_>, partition: u32) -> PyResult<()> {
+        self.hold(py)?.current.partition = Some(partition);
+        Ok(())
+    }
+
+    #[pyo3(name = "hold")]
+    fn hold_current(&self, py: Python<'_>) -> PyResult<Option<Py<Message>>> {
+        let message = self.message(py)?;
+        if let Some(record) = &mut self.hold(py)?.current.record {
+            record.owned = false;
+        }
+        Ok(message)
+    }
+
+    fn finish_current(&self, py: Python<'_>) -> PyResult<()> {
+        self.settle(py, false)
+    }
+
+    fn release_current(&self, py: Python<'_>) -> PyResult<()> {
+        self.settle(py, true)
+    }
+
+    fn wake(&self, py: Python<'_>) -> PyResult<()> {
+        let sleeping = self.hold(py)?.sleeping.as_ref().map(|future| future.clone_ref(py));
+        sleep::resolve(py, sleeping.into_iter().collect());
+        Ok(())
+    }
+
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        if self.hold(py)?.auto_ack {
+            self.settle(py, false)?;
+        }
+        let (sleeping, old) = {
+            let mut state = self.hold(py)?;
+            state.closed = true;
+            (state.sleeping.as_ref().map(|future| future.clone_ref(py)), std::mem::take(&mut state.current))
+        };
+        drop(old);
+        sleep::resolve(py, sleeping.into_iter().collect());
+        Ok(())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match &self.source {
+            Source::Topics(subscription) => visit.call(subscription)?,
+            Source::Queue(queue) => visit.call(queue)?,
+        }
+        self.key_decode.traverse(&visit)?;
+        self.value_decode.traverse(&visit)?;
+        visit.call(&self.on_decode_error)?;
+        visit.call(&self.make_event)?;
+        let Some(state) = self.state.visit(&visit) else { return Ok(()) };
+        visit.call(&state.sleeping)?;
+        visit.call(&state.awaiter)?;
+        visit.call(&state.consumer)?;
+        visit.call(&state.current.key)?;
+        visit.call(&state.current.value)?;
+        visit.call(&state.current.event)?;
+        visit.call(&state.current.message)?;
+        if let Some(item) = &state.current.item {
+            visit.call(&item.value)?;
+            visit.call(&item.key)?;
+            visit.call(&item.event)?;
+        }
+        Ok(())
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        if let Ok(mut state) = self.hold(py) {
+            let old = (state.sleeping.take(), state.awaiter.take(), state.consumer.take());
+            drop(state);
+            drop(old);
         }
     }
 }

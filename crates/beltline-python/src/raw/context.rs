@@ -43,17 +43,17 @@ pub fn current_stream(py: Python<'_>) -> PyResult<Option<Bound<'_, Stream>>> {
     Ok(get(py)?.and_then(|value| value.cast_into::<Stream>().ok()))
 }
 
-/// Makes `stream` the current one, if it is not.
+/// Makes `stream` the current one; says whether it was not.
 #[inline]
-pub fn set_current_stream(stream: &Bound<'_, Stream>) -> PyResult<()> {
+pub fn set_current_stream(stream: &Bound<'_, Stream>) -> PyResult<bool> {
     let py = stream.py();
     if get(py)?.is_some_and(|current| current.is(stream)) {
-        return Ok(());
+        return Ok(false);
     }
     // SAFETY: both are live objects; the call takes references of its own and returns a new token or null with an
     // error.
     unsafe {
         let token = ffi::PyContextVar_Set(variable(py)?.as_ptr(), stream.as_ptr());
-        Bound::from_owned_ptr_or_err(py, token).map(drop)
+        Bound::from_owned_ptr_or_err(py, token).map(|_| true)
     }
 }

@@ -1,0 +1,471 @@
+//! The belt: a worker that a Python thread turns.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use beltline_engine::{CoreOptions, Guarantee, StartFrom, SubscriptionId, TableSpec};
+use beltline_env::{Clock, ManualClock, SystemClock};
+use beltline_log::SyncPolicy;
+use beltline_table::ValueForm;
+use beltline_types::{Cleanup, TopicSpec};
+use beltline_worker::{Local, LocalOptions, Waker};
+use pyo3::exceptions::{PyBufferError, PyRuntimeError, PyValueError};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use crate::errors::{ForPython, raise, timed_out, to_python};
+use crate::inner::{Aftermath, Inner, Record, Shared};
+use crate::raw::guarded::{Guarded, Hold};
+use crate::subscription::Subscription;
+use crate::table::Table;
+use crate::waker::LoopWaker;
+use crate::{fork, headers, health, sleep};
+
+/// The longest wait without a look for signals.
+const SIGNAL_CHECK: Duration = Duration::from_millis(50);
+
+thread_local! {
+    /// Its address is a name for the thread, cheaper than the thread's id.
+    static THREAD_MARK: u8 = const { 0 };
+}
+
+fn thread_mark() -> usize {
+    THREAD_MARK.with(|mark| std::ptr::from_ref(mark).addr())
+}
+
+/// One worker: log, engine core, tables and commit units, turned by the thread that called `start`.
+#[pyclass(frozen, module = "beltline._native", weakref)]
+pub struct Belt {
+    #[pyo3(get)]
+    app_id: String,
+    inner: Guarded<Inner>,
+    pub shared: Arc<Shared>,
+    /// Mark of the thread that started it; 0 before.
+    owner: AtomicUsize,
+    made_in: u32,
+}
+
+impl Belt {
+    /// Takes the belt in hand; nothing that calls into Python may happen meanwhile.
+    ///
+    /// # Errors
+    /// `RuntimeError` in a forked child, or in another thread than the owner's.
+    #[inline]
+    pub fn enter(&self, py: Python<'_>) -> PyResult<Hold<'_, Inner>> {
+        fork::check(self.made_in)?;
+        let owner = self.owner.load(Ordering::Relaxed);
+        if owner != 0 && owner != thread_mark() {
+            return Err(wrong_thread());
+        }
+        self.inner.hold(py, "the belt")
+    }
+
+    /// One turn: events in, commands out, then callbacks and sleepers.
+    pub fn turn_once(&self, py: Python<'_>) -> PyResult<bool> {
+        let aftermath = self.enter(py)?.turn(&self.shared);
+        let happened = aftermath.happened || !aftermath.reports.is_empty();
+        self.settle(py, aftermath)?;
+        Ok(happened)
+    }
+
+    /// What a turn has left to do: it calls into Python.
+    fn settle(&self, py: Python<'_>, aftermath: Aftermath) -> PyResult<()> {
+        sleep::resolve(py, aftermath.sleepers);
+        for (callback, topic, partition, offset, timestamp) in aftermath.reports {
+            if let Err(error) = callback.call1(py, (topic, partition, offset, timestamp)) {
+                error.write_unraisable(py, Some(callback.bind(py)));
+            }
+        }
+        if !aftermath.notices.is_empty() {
+            let logger = py.import("logging")?.call_method1(intern!(py, "getLogger"), ("beltline.engine",))?;
+            for notice in aftermath.notices {
+                logger.call_method1(intern!(py, "warning"), ("%s", notice))?;
+            }
+        }
+        aftermath.failure.map_or(Ok(()), |error| Err(to_python(py, error)))
+    }
+
+    /// Wakes consumers that may have something to do.
+    pub fn wake_streams(&self, py: Python<'_>) -> PyResult<()> {
+        let sleepers = self.enter(py)?.take_sleepers(false);
+        sleep::resolve(py, sleepers);
+        Ok(())
+    }
+
+    /// Ends a subscription.
+    pub fn unsubscribe(&self, py: Python<'_>, id: SubscriptionId) -> PyResult<()> {
+        let mut inner = self.enter(py)?;
+        if let Ok(core) = inner.core_mut() {
+            core.unsubscribe(id);
+        }
+        drop(inner);
+        self.wake_streams(py)
+    }
+
+    /// Sleeps without the interpreter lock until a turn has something to do, at most `longest`.
+    pub fn sleep(&self, py: Python<'_>, longest: Duration) -> PyResult<()> {
+        let mut inner = self.enter(py)?;
+        let worker = inner.worker_mut().for_python(py)?;
+        py.detach(|| worker.wait(longest.min(SIGNAL_CHECK)));
+        drop(inner);
+        py.check_signals()
+    }
+}
+
+#[cold]
+fn wrong_thread() -> PyErr {
+    PyRuntimeError::new_err(
+        "a belt, its streams and its tables belong to the thread that started them; from another thread use \
+         send_threadsafe, or loop.call_soon_threadsafe for anything else",
+    )
+}
+
+fn seconds(value: f64, what: &str) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(value)
+        .map_err(|_| PyValueError::new_err(format!("{what}={value}: seconds from 0 up are wanted")))
+}
+
+fn sync_policy(py: Python<'_>, sync: &str, interval_ms: u64) -> PyResult<SyncPolicy> {
+    match sync {
+        "always" => Ok(SyncPolicy::Always),
+        "interval" => Ok(SyncPolicy::Interval(Duration::from_millis(interval_ms.max(1)))),
+        "never" => Ok(SyncPolicy::Never),
+        other => Err(raise(
+            py,
+            "ImproperlyConfigured",
+            format!("sync={other:?}: it is one of \"always\", \"interval\" and \"never\""),
+        )),
+    }
+}
+
+#[pymethods]
+impl Belt {
+    #[new]
+    #[pyo3(signature = (
+        app_id, *, guarantee = "at_least_once", commit_interval_ms = None, commit_bytes = None, commit_events = None,
+        drain_deadline_ms = None, queue_bytes = None, fetch_max_bytes = None, outbox_bytes = None,
+        start_from = "earliest"
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+    fn new(
+        py: Python<'_>,
+        app_id: String,
+        guarantee: &str,
+        commit_interval_ms: Option<u64>,
+        commit_bytes: Option<usize>,
+        commit_events: Option<u64>,
+        drain_deadline_ms: Option<u64>,
+        queue_bytes: Option<usize>,
+        fetch_max_bytes: Option<usize>,
+        outbox_bytes: Option<usize>,
+        start_from: &str,
+    ) -> PyResult<Self> {
+        let refused = |message: String| raise(py, "ImproperlyConfigured", message);
+        let defaults = CoreOptions::default();
+        let options = CoreOptions {
+            group: Arc::from(app_id.as_str()),
+            guarantee: match guarantee {
+                "at_least_once" => Guarantee::AtLeastOnce,
+                "exactly_once" => Guarantee::ExactlyOnce,
+                other => return Err(refused(format!("guarantee={other:?} is none of at_least_once and exactly_once"))),
+            },
+            commit_interval_ms,
+            commit_bytes: commit_bytes.unwrap_or(defaults.commit_bytes),
+            commit_events: commit_events.unwrap_or(defaults.commit_events),
+            drain_deadline_ms: drain_deadline_ms.unwrap_or(defaults.drain_deadline_ms),
+            queue_bytes: queue_bytes.unwrap_or(defaults.queue_bytes),
+            fetch_max_bytes: fetch_max_bytes.unwrap_or(defaults.fetch_max_bytes),
+            outbox_bytes: outbox_bytes.unwrap_or(defaults.outbox_bytes),
+            start: match start_from {
+                "earliest" => StartFrom::Earliest,
+                "latest" => StartFrom::Latest,
+                other => return Err(refused(format!("start_from={other:?} is none of earliest and latest"))),
+            },
+        };
+        let shared = Arc::new(Shared::new(LoopWaker::new()?));
+        let inner = Guarded::new(Inner::new(options));
+        Ok(Belt { app_id, inner, shared, owner: AtomicUsize::new(0), made_in: fork::generation() })
+    }
+
+    #[getter]
+    fn is_started(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.owner.load(Ordering::Relaxed) != 0 && self.enter(py)?.worker.is_some())
+    }
+
+    #[pyo3(signature = (*, directory, sync = "interval", sync_interval_ms = 1000, manual_clock = false))]
+    fn open(
+        &self,
+        py: Python<'_>,
+        directory: Option<String>,
+        sync: &str,
+        sync_interval_ms: u64,
+        manual_clock: bool,
+    ) -> PyResult<()> {
+        let sync = sync_policy(py, sync, sync_interval_ms)?;
+        let mut inner = self.enter(py)?;
+        if inner.core().is_some() {
+            return Err(raise(py, "ImproperlyConfigured", "the belt was opened before; make a new one".to_owned()));
+        }
+        let waker_shared = self.shared.clone();
+        let waker: Waker = Arc::new(move || waker_shared.waker.wake());
+        let options = inner.options.clone();
+        let (local, clock) = match directory {
+            Some(_) if manual_clock => {
+                let message = "a clock moved by hand is for belts in memory: directory=None".to_owned();
+                return Err(raise(py, "ImproperlyConfigured", message));
+            }
+            Some(directory) => {
+                let arguments: Vec<String> = py.import("sys")?.getattr("argv")?.extract().unwrap_or_default();
+                let holder = arguments.join(" ");
+                let opened = py.detach(|| Local::open(Path::new(&directory), &LocalOptions { sync, holder }));
+                (opened.for_python(py)?, None)
+            }
+            None => {
+                let manual = manual_clock.then(|| Arc::new(ManualClock::default()));
+                let clock: Arc<dyn Clock> = match &manual {
+                    Some(manual) => manual.clone(),
+                    None => Arc::new(SystemClock::default()),
+                };
+                (Local::in_memory(clock).for_python(py)?, manual)
+            }
+        };
+        inner.worker = Some(local.into_worker(options, waker).for_python(py)?);
+        inner.clock = clock;
+        Ok(())
+    }
+
+    #[pyo3(signature = (name, partitions, *, compacted = false, retention_ms = None, retention_bytes = None))]
+    fn declare_topic(
+        &self,
+        py: Python<'_>,
+        name: String,
+        partitions: u32,
+        compacted: bool,
+        retention_ms: Option<i64>,
+        retention_bytes: Option<u64>,
+    ) -> PyResult<u32> {
+        let mut inner = self.enter(py)?;
+        let worker = inner.worker_mut().for_python(py)?;
+        let cleanup = if compacted { Cleanup::Compact } else { Cleanup::Delete };
+        let spec = TopicSpec { cleanup, retention_ms, retention_bytes, ..TopicSpec::new(name, partitions) };
+        let id = py.detach(|| worker.declare_topic(spec)).for_python(py)?;
+        Ok(worker.core.topic(id).map_or(partitions, |topic| topic.partitions))
+    }
+
+    fn topics(&self, py: Python<'_>) -> PyResult<Vec<(String, u32)>> {
+        let mut inner = self.enter(py)?;
+        let topics = inner.worker_mut().and_then(|worker| worker.log().topics()).for_python(py)?;
+        Ok(topics.into_iter().map(|topic| (topic.name.to_string(), topic.partitions)).collect())
+    }
+
+    /// `(first offset, end offset)` of every partition of a topic.
+    fn topic_offsets(&self, py: Python<'_>, name: &str) -> PyResult<Vec<(i64, i64)>> {
+        let mut inner = self.enter(py)?;
+        health::topic_offsets(inner.worker_mut().for_python(py)?, name).for_python(py)
+    }
+
+    fn subscribe(slf: &Bound<'_, Self>, name: String, topics: Vec<String>) -> PyResult<Subscription> {
+        let py = slf.py();
+        let mut inner = slf.get().enter(py)?;
+        let core = inner.core_mut().for_python(py)?;
+        let mut ids = Vec::with_capacity(topics.len());
+        for topic in &topics {
+            ids.push(core.topic_id(topic).ok_or_else(|| {
+                let message = format!("{name} reads topic {topic}, which was not declared");
+                raise(py, "ImproperlyConfigured", message)
+            })?);
+        }
+        let id = core.subscribe(&name, &ids).for_python(py)?;
+        Ok(Subscription::new(slf.clone().unbind(), id, name, topics))
+    }
+
+    fn attach_table(
+        slf: &Bound<'_, Self>,
+        table: &Bound<'_, Table>,
+        changelog: String,
+        partitions: u32,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let values = if table.get().is_opaque() { ValueForm::Opaque } else { ValueForm::Json };
+        let name = Arc::from(table.get().table_name());
+        let spec = TableSpec { name, changelog: Arc::from(changelog.as_str()), partitions, values };
+        let mut inner = slf.get().enter(py)?;
+        let worker = inner.worker_mut().for_python(py)?;
+        let id = py.detach(|| worker.add_table(spec)).for_python(py)?;
+        drop(inner);
+        table.get().attach(py, slf.clone().unbind(), id, changelog, partitions)
+    }
+
+    fn start(&self, py: Python<'_>) -> PyResult<()> {
+        let mut inner = self.enter(py)?;
+        let worker = inner.worker_mut().for_python(py)?;
+        py.detach(|| worker.start()).for_python(py)?;
+        self.owner.store(thread_mark(), Ordering::Relaxed);
+        self.shared.waker.wake();
+        Ok(())
+    }
+
+    fn fileno(&self) -> i32 {
+        self.shared.waker.descriptor()
+    }
+
+    fn turn(&self, py: Python<'_>) -> PyResult<bool> {
+        self.turn_once(py)
+    }
+
+    fn next_deadline(&self, py: Python<'_>) -> PyResult<Option<f64>> {
+        let inner = self.enter(py)?;
+        // A clock that is moved by hand never reaches a deadline by itself.
+        if inner.clock.is_some() {
+            return Ok(None);
+        }
+        Ok(inner.worker.as_ref().and_then(|worker| worker.next_deadline()).map(|until| until.as_secs_f64()))
+    }
+
+    fn wait(&self, py: Python<'_>, timeout_s: f64) -> PyResult<bool> {
+        self.sleep(py, seconds(timeout_s, "timeout_s")?)?;
+        self.turn_once(py)
+    }
+
+    #[pyo3(signature = (topic, key, value, *, partition = None, timestamp = None, headers = None, on_delivery = None))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+    fn send(
+        &self,
+        py: Python<'_>,
+        topic: String,
+        key: Option<Vec<u8>>,
+        value: Option<Vec<u8>>,
+        partition: Option<u32>,
+        timestamp: Option<i64>,
+        headers: Option<&Bound<'_, PyAny>>,
+        on_delivery: Option<Py<PyAny>>,
+    ) -> PyResult<u32> {
+        let headers = headers::from_python(headers)?;
+        let record = Record { topic, key, value, partition, timestamp, headers, on_delivery };
+        let mut inner = self.enter(py)?;
+        let partition = inner.send(record).for_python(py)?;
+        if inner.core().is_some_and(|core| core.wants_turn()) {
+            self.shared.waker.wake();
+        }
+        Ok(partition)
+    }
+
+    #[pyo3(signature = (topic, key, value, *, partition = None, timestamp = None, headers = None, on_delivery = None))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+    fn send_threadsafe(
+        &self,
+        topic: String,
+        key: Option<Vec<u8>>,
+        value: Option<Vec<u8>>,
+        partition: Option<u32>,
+        timestamp: Option<i64>,
+        headers: Option<&Bound<'_, PyAny>>,
+        on_delivery: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
+        fork::check(self.made_in)?;
+        let headers = headers::from_python(headers)?;
+        if self.shared.queue_send(Record { topic, key, value, partition, timestamp, headers, on_delivery }) {
+            return Ok(());
+        }
+        Err(PyBufferError::new_err("too many records from other threads wait for the belt; send again in a moment"))
+    }
+
+    fn request_commit(&self, py: Python<'_>) -> PyResult<()> {
+        if let Ok(core) = self.enter(py)?.core_mut() {
+            core.request_commit();
+        }
+        self.shared.waker.wake();
+        Ok(())
+    }
+
+    #[pyo3(signature = (timeout_s = 30.0))]
+    fn commit(&self, py: Python<'_>, timeout_s: f64) -> PyResult<()> {
+        let clock = SystemClock::default();
+        let until = clock.monotonic() + seconds(timeout_s, "timeout_s")?;
+        loop {
+            self.enter(py)?.core_mut().for_python(py)?.request_commit();
+            let happened = self.turn_once(py)?;
+            if !self.enter(py)?.core().is_some_and(|core| core.has_uncommitted()) {
+                return Ok(());
+            }
+            let now = clock.monotonic();
+            if now >= until {
+                let in_flight = self.enter(py)?.core().map_or(0, |core| core.in_flight());
+                let message = format!("no commit within {timeout_s} s: {in_flight} events are not finished");
+                return Err(timed_out(message));
+            }
+            if !happened {
+                self.sleep(py, until - now)?;
+            }
+        }
+    }
+
+    fn is_idle(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.enter(py)?.is_idle(&self.shared))
+    }
+
+    fn is_draining(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.enter(py)?.core().is_some_and(|core| core.is_draining()))
+    }
+
+    fn health<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let health = self.enter(py)?.core().map(|core| core.health());
+        health::to_python(py, health)
+    }
+
+    fn recovery<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let health = self.enter(py)?.core().map(|core| core.health());
+        health::recovery(py, health)
+    }
+
+    fn advance(&self, py: Python<'_>, seconds_: f64) -> PyResult<()> {
+        let time = seconds(seconds_, "seconds")?;
+        match &self.enter(py)?.clock {
+            Some(clock) => clock.advance(time),
+            None => {
+                let message = "only a belt opened with manual_clock=True can be advanced".to_owned();
+                return Err(raise(py, "ImproperlyConfigured", message));
+            }
+        }
+        self.shared.waker.wake();
+        Ok(())
+    }
+
+    #[pyo3(signature = (deadline_s = 30.0))]
+    fn begin_stop(&self, py: Python<'_>, deadline_s: f64) -> PyResult<()> {
+        let deadline = seconds(deadline_s, "deadline_s")?;
+        let sleepers = {
+            let mut inner = self.enter(py)?;
+            if let Some(worker) = &mut inner.worker {
+                worker.begin_stop(deadline);
+            }
+            inner.take_sleepers(true)
+        };
+        sleep::resolve(py, sleepers);
+        self.shared.waker.wake();
+        Ok(())
+    }
+
+    #[pyo3(signature = (deadline_s = 30.0))]
+    fn stop(&self, py: Python<'_>, deadline_s: f64) -> PyResult<()> {
+        let deadline = seconds(deadline_s, "deadline_s")?;
+        let (result, aftermath) = {
+            let mut inner = self.enter(py)?;
+            let result = match &mut inner.worker {
+                Some(worker) => py.detach(|| worker.stop(deadline)),
+                None => Ok(()),
+            };
+            (result, inner.retire())
+        };
+        self.settle(py, aftermath)?;
+        result.for_python(py)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.inner.visit(&visit).map_or(Ok(()), |inner| inner.traverse(&visit))
+    }
+}

@@ -1,0 +1,57 @@
+//! Rust's errors as the exceptions of `beltline.exceptions`.
+
+use beltline_types::{Error, ErrorKind};
+use pyo3::exceptions::{PyBufferError, PyRuntimeError, PyTimeoutError};
+use pyo3::prelude::*;
+
+/// The exception for an error: who must act decides about its class.
+#[cold]
+pub fn to_python(py: Python<'_>, error: Error) -> PyErr {
+    let message = error.to_string();
+    let name = match error.kind() {
+        ErrorKind::Usage | ErrorKind::NotFound => "ImproperlyConfigured",
+        ErrorKind::Decode => "ValueDecodeError",
+        ErrorKind::DataDirectory => "DataDirectoryError",
+        ErrorKind::Storage | ErrorKind::Aborted => "StorageError",
+        ErrorKind::Corrupt | ErrorKind::OffsetOutOfRange => "CorruptLogError",
+        ErrorKind::Limit => return PyBufferError::new_err(message),
+        ErrorKind::Handler | ErrorKind::Internal => return PyRuntimeError::new_err(message),
+    };
+    raise(py, name, message)
+}
+
+/// An exception of `beltline.exceptions` by its name.
+#[cold]
+pub fn raise(py: Python<'_>, name: &str, message: String) -> PyErr {
+    let made = || py.import("beltline.exceptions")?.getattr(name)?.call1((message.clone(),));
+    match made() {
+        Ok(exception) => PyErr::from_value(exception),
+        Err(error) => {
+            let told = PyRuntimeError::new_err(message);
+            told.set_cause(py, Some(error));
+            told
+        }
+    }
+}
+
+/// A wait that took too long.
+#[cold]
+pub fn timed_out(message: String) -> PyErr {
+    PyTimeoutError::new_err(message)
+}
+
+/// Turns results of the engine into results for Python.
+pub trait ForPython<T> {
+    /// Maps the error with [`to_python`].
+    ///
+    /// # Errors
+    /// The error, as an exception.
+    fn for_python(self, py: Python<'_>) -> PyResult<T>;
+}
+
+impl<T> ForPython<T> for beltline_types::Result<T> {
+    #[inline]
+    fn for_python(self, py: Python<'_>) -> PyResult<T> {
+        self.map_err(|error| to_python(py, error))
+    }
+}

@@ -1,0 +1,306 @@
+//! The part of a belt that changes: the worker, and what Python waits for.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use beltline_engine::{Core, CoreOptions, SubscriptionId, Ticket, TopicId};
+use beltline_env::{Clock, ManualClock, SystemClock};
+use beltline_types::{Error, ErrorKind, Result};
+use beltline_worker::Worker;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+
+use crate::fork;
+use crate::waker::LoopWaker;
+
+/// Bytes of records from other threads that may wait for the owner's next turn.
+const THREAD_SEND_BYTES: usize = 64 << 20;
+
+/// A record to send, owned.
+pub struct Record {
+    pub topic: String,
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+    pub partition: Option<u32>,
+    pub timestamp: Option<i64>,
+    pub headers: Vec<u8>,
+    pub on_delivery: Option<Py<PyAny>>,
+}
+
+impl Record {
+    fn byte_len(&self) -> usize {
+        self.key.as_ref().map_or(0, Vec::len) + self.value.as_ref().map_or(0, Vec::len) + self.headers.len()
+    }
+}
+
+/// What other threads, and objects that die at odd moments, may touch.
+pub struct Shared {
+    pub waker: LoopWaker,
+    /// Events in the hands of streams that were dropped.
+    abandoned: Mutex<Vec<Ticket>>,
+    sends: Mutex<VecDeque<Record>>,
+    send_bytes: AtomicUsize,
+}
+
+impl Shared {
+    pub fn new(waker: LoopWaker) -> Shared {
+        Shared { waker, abandoned: Mutex::default(), sends: Mutex::default(), send_bytes: AtomicUsize::new(0) }
+    }
+
+    /// Gives an event back with the next turn.
+    pub fn abandon(&self, ticket: Ticket) {
+        self.abandoned.lock().unwrap_or_else(PoisonError::into_inner).push(ticket);
+        self.waker.wake();
+    }
+
+    /// Queues a record for the owner; says whether there was room.
+    pub fn queue_send(&self, record: Record) -> bool {
+        let size = record.byte_len();
+        if self.send_bytes.load(Ordering::Relaxed) + size > THREAD_SEND_BYTES {
+            return false;
+        }
+        self.send_bytes.fetch_add(size, Ordering::Relaxed);
+        self.sends.lock().unwrap_or_else(PoisonError::into_inner).push_back(record);
+        self.waker.wake();
+        true
+    }
+
+    fn next_send(&self) -> Option<Record> {
+        let record = self.sends.lock().unwrap_or_else(PoisonError::into_inner).pop_front()?;
+        self.send_bytes.fetch_sub(record.byte_len(), Ordering::Relaxed);
+        Some(record)
+    }
+
+    fn has_sends(&self) -> bool {
+        !self.sends.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+}
+
+/// Somebody who wants to know where a record went.
+struct Delivery {
+    sequence: u64,
+    timestamp: i64,
+    callback: Py<PyAny>,
+}
+
+/// A delivery to report: callback, topic, partition, offset, timestamp.
+pub type Report = (Py<PyAny>, String, u32, i64, i64);
+
+/// What a turn leaves to be done without the belt in hand: it calls into Python.
+#[derive(Default)]
+pub struct Aftermath {
+    pub happened: bool,
+    pub reports: Vec<Report>,
+    pub sleepers: Vec<Py<PyAny>>,
+    pub notices: Vec<String>,
+    pub failure: Option<Error>,
+}
+
+pub struct Inner {
+    pub options: CoreOptions,
+    pub worker: Option<Worker>,
+    /// The core of a worker that was stopped: its tables can still be read.
+    finished: Option<Core>,
+    pub clock: Option<Arc<ManualClock>>,
+    deliveries: BTreeMap<(TopicId, u32), VecDeque<Delivery>>,
+    sleepers: Vec<(SubscriptionId, Py<PyAny>)>,
+    made_in: u32,
+}
+
+impl Inner {
+    pub fn new(options: CoreOptions) -> Inner {
+        Inner {
+            options,
+            worker: None,
+            finished: None,
+            clock: None,
+            deliveries: BTreeMap::new(),
+            sleepers: Vec::new(),
+            made_in: fork::generation(),
+        }
+    }
+
+    /// The core, also of a worker that was stopped.
+    #[inline]
+    pub fn core(&self) -> Option<&Core> {
+        match &self.worker {
+            Some(worker) => Some(&worker.core),
+            None => self.finished.as_ref(),
+        }
+    }
+
+    /// The core of a worker that was not stopped.
+    ///
+    /// # Errors
+    /// `Usage` before `open` and after `stop`.
+    #[inline]
+    pub fn core_mut(&mut self) -> Result<&mut Core> {
+        match &mut self.worker {
+            Some(worker) => Ok(&mut worker.core),
+            None => Err(not_open(self.finished.is_some())),
+        }
+    }
+
+    /// The worker.
+    ///
+    /// # Errors
+    /// `Usage` before `open` and after `stop`.
+    pub fn worker_mut(&mut self) -> Result<&mut Worker> {
+        let stopped = self.finished.is_some();
+        self.worker.as_mut().ok_or_else(|| not_open(stopped))
+    }
+
+    /// Finishes an event; one of a worker that was stopped is forgotten already.
+    #[inline]
+    pub fn done(&mut self, ticket: Ticket) {
+        if let Some(worker) = &mut self.worker {
+            worker.core.done(ticket);
+        }
+    }
+
+    /// Gives an event back.
+    pub fn release(&mut self, ticket: Ticket) {
+        if let Some(worker) = &mut self.worker {
+            worker.core.release(ticket);
+        }
+    }
+
+    /// Puts a record into the outbox; returns its partition.
+    ///
+    /// # Errors
+    /// `NotFound` for a topic that was not declared, `Usage` for a partition it has not, `Limit` when the outbox is full.
+    pub fn send(&mut self, record: Record) -> Result<u32> {
+        let now_ms = self.clock.as_ref().map(|clock| clock.now_ms());
+        let core = self.core_mut()?;
+        let Some(topic) = core.topic_id(&record.topic) else {
+            let message = format!("topic {} was not declared; make it with app.topic() first", record.topic);
+            return Err(Error::new(ErrorKind::NotFound, message));
+        };
+        if core.outbox_is_full() {
+            let message = format!("topic {}: the outbox is full; let the loop run, then send again", record.topic);
+            return Err(Error::new(ErrorKind::Limit, message));
+        }
+        let timestamp = record.timestamp.or(now_ms).unwrap_or(-1);
+        let Record { key, value, partition, headers, on_delivery, .. } = record;
+        let sent = core.emit(topic, partition, key.as_deref(), value.as_deref(), &headers, timestamp)?;
+        if let Some(callback) = on_delivery {
+            let waiting = self.deliveries.entry((topic, sent.partition)).or_default();
+            waiting.push_back(Delivery { sequence: sent.sequence, timestamp, callback });
+        }
+        Ok(sent.partition)
+    }
+
+    /// Has a future resolved when the subscription may have an event.
+    pub fn add_sleeper(&mut self, id: SubscriptionId, future: Py<PyAny>) {
+        self.sleepers.push((id, future));
+    }
+
+    /// A consumer waits no longer.
+    pub fn remove_sleeper(&mut self, future: &Bound<'_, PyAny>) -> Option<Py<PyAny>> {
+        let index = self.sleepers.iter().position(|(_, other)| other.is(future))?;
+        Some(self.sleepers.swap_remove(index).1)
+    }
+
+    /// Futures of consumers that should look again; all of them when the end has come.
+    pub fn take_sleepers(&mut self, all: bool) -> Vec<Py<PyAny>> {
+        let mut woken = Vec::new();
+        let mut index = 0;
+        while index < self.sleepers.len() {
+            let id = self.sleepers[index].0;
+            if all || self.core().is_none_or(|core| core.is_worth_asking(id)) {
+                woken.push(self.sleepers.swap_remove(index).1);
+            } else {
+                index += 1;
+            }
+        }
+        woken
+    }
+
+    /// One turn of the worker.
+    pub fn turn(&mut self, shared: &Shared) -> Aftermath {
+        let mut aftermath = Aftermath::default();
+        shared.waker.silence();
+        for ticket in std::mem::take(&mut *shared.abandoned.lock().unwrap_or_else(PoisonError::into_inner)) {
+            self.release(ticket);
+        }
+        while self.core().is_some_and(|core| !core.outbox_is_full())
+            && let Some(record) = shared.next_send()
+        {
+            if let Err(error) = self.send(record) {
+                aftermath.notices.push(format!("a record from another thread was not sent: {error}"));
+            }
+        }
+        let Some(worker) = &mut self.worker else { return aftermath };
+        match worker.turn() {
+            Ok(happened) => aftermath.happened = happened,
+            Err(error) => aftermath.failure = Some(error),
+        }
+        self.collect(&mut aftermath);
+        aftermath.sleepers = self.take_sleepers(aftermath.failure.is_some());
+        aftermath
+    }
+
+    /// Receipts and notices.
+    fn collect(&mut self, aftermath: &mut Aftermath) {
+        let now_ms = self.clock.as_ref().map_or_else(|| SystemClock::default().now_ms(), |clock| clock.now_ms());
+        let Some(worker) = &mut self.worker else { return };
+        while let Some(notice) = worker.poll_notice() {
+            aftermath.notices.push(notice);
+        }
+        while let Some(receipt) = worker.core.poll_receipt() {
+            let Some(waiting) = self.deliveries.get_mut(&(receipt.topic, receipt.partition)) else { continue };
+            let end = receipt.first_sequence + u64::from(receipt.count);
+            while waiting.front().is_some_and(|delivery| delivery.sequence < end)
+                && let Some(delivery) = waiting.pop_front()
+            {
+                let Some(base_offset) = receipt.base_offset else { continue };
+                let offset = base_offset + (delivery.sequence - receipt.first_sequence) as i64;
+                let topic = worker.core.topic(receipt.topic).map_or_else(String::new, |topic| topic.name.to_string());
+                let timestamp = if delivery.timestamp < 0 { now_ms } else { delivery.timestamp };
+                aftermath.reports.push((delivery.callback, topic, receipt.partition, offset, timestamp));
+            }
+        }
+    }
+
+    /// Nothing to do and nothing under way.
+    pub fn is_idle(&self, shared: &Shared) -> bool {
+        !shared.has_sends() && self.core().is_some_and(Core::is_idle)
+    }
+
+    /// The worker has stopped: its threads are gone and its directory is free, the tables stay readable.
+    pub fn retire(&mut self) -> Aftermath {
+        let mut aftermath = Aftermath::default();
+        self.collect(&mut aftermath);
+        if let Some(mut worker) = self.worker.take() {
+            self.finished = Some(std::mem::replace(&mut worker.core, Core::new(self.options.clone())));
+        }
+        aftermath.sleepers = self.take_sleepers(true);
+        aftermath
+    }
+
+    /// For the garbage collector.
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+        for (_, future) in &self.sleepers {
+            visit.call(future)?;
+        }
+        self.deliveries.values().flatten().try_for_each(|delivery| visit.call(&delivery.callback))
+    }
+}
+
+impl Drop for Inner {
+    /// In a child after `fork()` the worker's threads do not exist, and waiting for them would never end.
+    fn drop(&mut self) {
+        if self.made_in != fork::generation()
+            && let Some(worker) = self.worker.take()
+        {
+            std::mem::forget(worker);
+        }
+    }
+}
+
+#[cold]
+fn not_open(stopped: bool) -> Error {
+    let state = if stopped { "was stopped" } else { "is not open yet" };
+    Error::new(ErrorKind::Usage, format!("the belt {state}: start the app first"))
+}

@@ -1,0 +1,115 @@
+//! One record as Python sees it, with the right to say that it is done.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use beltline_engine::Ticket;
+use beltline_types::{Batch, RecordView, TopicPartition};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList};
+
+use crate::belt::Belt;
+use crate::headers;
+
+/// A record and its address. It keeps its whole batch in memory for as long as it lives.
+#[pyclass(frozen, module = "beltline._native")]
+pub struct Message {
+    belt: Py<Belt>,
+    batch: Arc<Batch>,
+    partition: TopicPartition,
+    ticket: Ticket,
+    /// Done or given back.
+    settled: AtomicBool,
+}
+
+impl Message {
+    pub fn new(belt: Py<Belt>, batch: Arc<Batch>, partition: TopicPartition, ticket: Ticket) -> Self {
+        Message { belt, batch, partition, ticket, settled: AtomicBool::new(false) }
+    }
+
+    /// Somebody else has finished the event.
+    pub fn settle(&self) -> bool {
+        !self.settled.swap(true, Ordering::Relaxed)
+    }
+
+    fn record(&self) -> RecordView<'_> {
+        self.batch.get(self.ticket.index_in_batch())
+    }
+}
+
+#[pymethods]
+impl Message {
+    #[getter]
+    fn topic(&self) -> &str {
+        &self.partition.topic
+    }
+
+    #[getter]
+    fn partition(&self) -> u32 {
+        self.partition.partition
+    }
+
+    #[getter]
+    fn offset(&self) -> i64 {
+        self.ticket.offset()
+    }
+
+    #[getter]
+    fn timestamp(&self) -> f64 {
+        self.record().timestamp as f64 / 1000.0
+    }
+
+    #[getter]
+    fn timestamp_ms(&self) -> i64 {
+        self.record().timestamp
+    }
+
+    #[getter]
+    fn headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        headers::to_python(py, self.record().headers())
+    }
+
+    #[getter]
+    fn key<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        self.record().key.map(|key| PyBytes::new(py, key))
+    }
+
+    #[getter]
+    fn value<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        self.record().value.map(|value| PyBytes::new(py, value))
+    }
+
+    #[getter]
+    fn acked(&self) -> bool {
+        self.settled.load(Ordering::Relaxed)
+    }
+
+    fn ack(&self, py: Python<'_>) -> PyResult<bool> {
+        let mut inner = self.belt.get().enter(py)?;
+        if !self.settle() {
+            return Ok(false);
+        }
+        inner.done(self.ticket);
+        Ok(true)
+    }
+
+    fn release(&self, py: Python<'_>) -> PyResult<bool> {
+        let mut inner = self.belt.get().enter(py)?;
+        if !self.settle() {
+            return Ok(false);
+        }
+        inner.release(self.ticket);
+        drop(inner);
+        self.belt.get().wake_streams(py)?;
+        Ok(true)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<Message {}@{}>", self.partition, self.ticket.offset())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.belt)
+    }
+}

@@ -1,0 +1,349 @@
+//! One step of a stream: finish the event in hand, take the next one, or sleep.
+//!
+//! Belt and stream are held only while no Python code can run: values are decoded, and old ones dropped, in between.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use beltline_engine::{Core, Next, Ticket};
+use beltline_env::{Clock, SystemClock};
+use beltline_types::Batch;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use crate::belt::Belt;
+use crate::message::Message;
+use crate::queue;
+use crate::raw::context;
+use crate::sleep;
+use crate::stream::{Current, Mode, Source, State, Stream, Taken};
+
+/// After this much time the event loop gets a turn, even if there are more events.
+const LONGEST_RUN: Duration = Duration::from_millis(1);
+
+/// Events between two looks at the clock.
+const EVENTS_PER_LOOK: u32 = 32;
+
+/// The longest sleep of a plain `for` without a turn.
+const FOR_SLEEP: Duration = Duration::from_millis(50);
+
+/// Who asks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Caller {
+    /// A plain `for`: it may block.
+    For,
+    /// `await`: it may be suspended.
+    Await,
+}
+
+/// What a step gives.
+pub enum Step {
+    /// The next event, as the user wants it.
+    Event(Py<PyAny>),
+    /// To be yielded to the event loop: None, or the future to wait for.
+    Suspend(Py<PyAny>),
+    /// There are no more.
+    End,
+}
+
+/// Sees to it that a busy stream lets the event loop run.
+#[derive(Default)]
+pub struct Pace {
+    clock: SystemClock,
+    events: u32,
+    resumed_at: Duration,
+}
+
+impl Pace {
+    /// Whether the loop should have a turn now.
+    #[inline]
+    fn is_over(&mut self) -> bool {
+        self.events += 1;
+        if self.events < EVENTS_PER_LOOK {
+            return false;
+        }
+        self.events = 0;
+        let now = self.clock.monotonic();
+        let over = now.saturating_sub(self.resumed_at) >= LONGEST_RUN;
+        if over {
+            self.resumed_at = now;
+        }
+        over
+    }
+
+    /// The consumer slept, and the loop ran.
+    fn restart(&mut self) {
+        self.events = 0;
+        self.resumed_at = self.clock.monotonic();
+    }
+}
+
+/// What taking an event came to.
+enum Found {
+    Record { ticket: Ticket, batch: Arc<Batch>, partition: u32 },
+    Item(queue::Item),
+    Turn,
+    Pause,
+    Wait,
+    End,
+}
+
+/// Takes the stream one event further.
+///
+/// # Errors
+/// What the decoder or the policy for undecodable records raises, a fatal error of the belt, or a second consumer.
+#[inline]
+pub fn step(stream: &Bound<'_, Stream>, caller: Caller) -> PyResult<Step> {
+    let (py, this) = (stream.py(), stream.get());
+    if context::set_current_stream(stream)? {
+        check_consumer(this, py, caller)?;
+    }
+    loop {
+        let found = match &this.source {
+            Source::Topics(subscription) => take_record(this, subscription.get(), py, caller)?,
+            Source::Queue(queue) => take_item(this, queue.get(), py, caller)?,
+        };
+        match found {
+            Found::Record { ticket, batch, partition } => {
+                if let Some(value) = deliver_record(this, py, ticket, batch, partition)? {
+                    return Ok(Step::Event(value));
+                }
+            }
+            Found::Item(item) => return deliver_item(this, py, item).map(Step::Event),
+            Found::Turn => {
+                if let Source::Topics(subscription) = &this.source {
+                    subscription.get().belt.get().turn_once(py)?;
+                }
+            }
+            Found::Pause => return Ok(Step::Suspend(py.None())),
+            Found::Wait => {
+                if let Some(suspend) = wait(this, py, caller)? {
+                    return Ok(suspend);
+                }
+            }
+            Found::End => return Ok(Step::End),
+        }
+    }
+}
+
+/// The event in hand is done: it was worked on until its consumer asked for the next one.
+#[inline]
+fn finish(state: &mut State, core: &mut Core) -> Current {
+    if let Some(record) = &state.current.record
+        && record.owned
+        && state.auto_ack
+    {
+        core.done(record.ticket);
+        if let Some(message) = &state.current.message {
+            message.get().settle();
+        }
+    }
+    std::mem::take(&mut state.current)
+}
+
+#[inline]
+fn take_record(
+    this: &Stream,
+    subscription: &crate::subscription::Subscription,
+    py: Python<'_>,
+    caller: Caller,
+) -> PyResult<Found> {
+    let belt = subscription.belt.get();
+    // Dropped last, when nothing is held: old values may run code of the user's.
+    let (_old, _slept);
+    let mut state = this.hold(py)?;
+    let mut inner = belt.enter(py)?;
+    let Ok(core) = inner.core_mut() else {
+        _old = std::mem::take(&mut state.current);
+        return Ok(Found::End);
+    };
+    _old = finish(&mut state, core);
+    _slept = state.sleeping.take();
+    if _slept.is_some() {
+        state.pace.restart();
+    }
+    if state.closed {
+        return Ok(Found::End);
+    }
+    if caller == Caller::Await && state.pace.is_over() {
+        return Ok(Found::Pause);
+    }
+    match core.next(subscription.id) {
+        Next::Event(ticket) => match (core.batch(&ticket), core.partition(&ticket)) {
+            (Some(batch), Some(partition)) => Ok(Found::Record { ticket, batch: batch.clone(), partition }),
+            _ => Ok(Found::Turn),
+        },
+        Next::Wait if core.wants_turn() => Ok(Found::Turn),
+        Next::Wait => Ok(Found::Wait),
+        Next::Closed => {
+            state.closed = true;
+            Ok(Found::End)
+        }
+    }
+}
+
+fn take_item(this: &Stream, queue: &queue::Queue, py: Python<'_>, caller: Caller) -> PyResult<Found> {
+    let (old, slept, closed, paused) = {
+        let mut state = this.hold(py)?;
+        let (old, slept) = (std::mem::take(&mut state.current), state.sleeping.take());
+        if slept.is_some() {
+            state.pace.restart();
+        }
+        let paused = caller == Caller::Await && state.pace.is_over();
+        (old, slept, state.closed, paused)
+    };
+    drop((old, slept));
+    if closed {
+        return Ok(Found::End);
+    }
+    if paused {
+        return Ok(Found::Pause);
+    }
+    Ok(match queue.take(py)? {
+        queue::Taken::Item(item) => Found::Item(item),
+        queue::Taken::Wait => Found::Wait,
+        queue::Taken::Closed => Found::End,
+    })
+}
+
+/// Decodes a record and makes it the event in hand; `None` when it was skipped.
+#[inline]
+fn deliver_record(
+    this: &Stream,
+    py: Python<'_>,
+    ticket: Ticket,
+    batch: Arc<Batch>,
+    partition: u32,
+) -> PyResult<Option<Py<PyAny>>> {
+    let mode = {
+        let mut state = this.hold(py)?;
+        let record = Taken { ticket, batch: batch.clone(), owned: true };
+        state.current.record = Some(record);
+        state.current.partition = Some(partition);
+        state.mode
+    };
+    let record = batch.get(ticket.index_in_batch());
+    let decoded = this.value_decode.run(py, record.value).and_then(|value| {
+        let key = if mode == Mode::Values { None } else { Some(this.key_decode.run(py, record.key)?) };
+        Ok((key, value))
+    });
+    let (key, value) = match decoded {
+        Ok(decoded) => decoded,
+        Err(error) => return undecodable(this, py, error).map(|()| None),
+    };
+    let mut state = this.hold(py)?;
+    state.current.value = Some(value.clone_ref(py));
+    match (mode, key) {
+        (Mode::Items, Some(key)) => {
+            state.current.key = Some(key.clone_ref(py));
+            drop(state);
+            Ok(Some(PyTuple::new(py, [key, value])?.into_any().unbind()))
+        }
+        (Mode::Events, key) => {
+            state.current.key = key;
+            drop(state);
+            let event = make_event(this, py)?;
+            this.hold(py)?.current.event = Some(event.clone_ref(py));
+            Ok(Some(event))
+        }
+        _ => Ok(Some(value)),
+    }
+}
+
+/// Asks the policy about a record that cannot be decoded; returning means that it is skipped.
+#[cold]
+fn undecodable(this: &Stream, py: Python<'_>, error: PyErr) -> PyResult<()> {
+    let Some(policy) = &this.on_decode_error else { return Err(error) };
+    let message: Option<Py<Message>> = this.message(py)?;
+    policy.call1(py, (message, error.into_value(py)))?;
+    Ok(())
+}
+
+fn deliver_item(this: &Stream, py: Python<'_>, item: queue::Item) -> PyResult<Py<PyAny>> {
+    let mut state = this.hold(py)?;
+    let mode = state.mode;
+    let (key, value) = (item.key.clone_ref(py), item.value.clone_ref(py));
+    state.current.partition = item.partition;
+    state.current.key = Some(key.clone_ref(py));
+    state.current.value = Some(value.clone_ref(py));
+    state.current.event = item.event.as_ref().map(|event| event.clone_ref(py));
+    let event = state.current.event.as_ref().map(|event| event.clone_ref(py));
+    state.current.item = Some(item);
+    drop(state);
+    match mode {
+        Mode::Values => Ok(value),
+        Mode::Items => Ok(PyTuple::new(py, [key, value])?.into_any().unbind()),
+        Mode::Events => match event {
+            Some(event) => Ok(event),
+            None => make_event(this, py),
+        },
+    }
+}
+
+/// The event object of what is in hand.
+///
+/// # Errors
+/// What `make_event` raises.
+pub fn make_event(this: &Stream, py: Python<'_>) -> PyResult<Py<PyAny>> {
+    let message = this.message(py)?;
+    let Some(make) = &this.make_event else {
+        return Ok(message.map_or_else(|| py.None(), Py::into_any));
+    };
+    let key = this.key(py)?;
+    let value = this.hold(py)?.current.value.as_ref().map(|value| value.clone_ref(py));
+    make.call1(py, (key, value, message))
+}
+
+/// Goes to sleep: `Some` suspends the consumer, `None` means that it slept and looks again.
+#[cold]
+fn wait(this: &Stream, py: Python<'_>, caller: Caller) -> PyResult<Option<Step>> {
+    match (caller, &this.source) {
+        (Caller::For, Source::Topics(subscription)) => {
+            let belt: &Belt = subscription.get().belt.get();
+            belt.sleep(py, FOR_SLEEP)?;
+            belt.turn_once(py)?;
+            Ok(None)
+        }
+        (Caller::For, Source::Queue(_)) => Err(PyRuntimeError::new_err(
+            "the queue is empty, and a plain `for` would wait for ever; iterate it with `async for`",
+        )),
+        (Caller::Await, source) => {
+            let future = sleep::new_future(py)?;
+            future.setattr(pyo3::intern!(py, "_asyncio_future_blocking"), true)?;
+            match source {
+                Source::Topics(subscription) => {
+                    let subscription = subscription.get();
+                    subscription.belt.get().enter(py)?.add_sleeper(subscription.id, future.clone().unbind());
+                }
+                Source::Queue(queue) => queue.get().add_reader(&future)?,
+            }
+            this.hold(py)?.sleeping = Some(future.clone().unbind());
+            Ok(Some(Step::Suspend(future.unbind())))
+        }
+    }
+}
+
+/// The stream became the current one of its task: whoever had it before must have left it.
+#[cold]
+fn check_consumer(this: &Stream, py: Python<'_>, caller: Caller) -> PyResult<()> {
+    let task = match caller {
+        Caller::Await => sleep::current_task(py)?,
+        Caller::For => None,
+    };
+    let before = {
+        let mut state = this.hold(py)?;
+        let in_hand = state.current.is_some();
+        let before = std::mem::replace(&mut state.consumer, task.as_ref().map(|task| task.clone().unbind()));
+        before.filter(|_| in_hand)
+    };
+    let (Some(before), Some(task)) = (before, task) else { return Ok(()) };
+    if before.bind(py).is(&task) || sleep::is_done(before.bind(py))? {
+        return Ok(());
+    }
+    this.hold(py)?.consumer = Some(before);
+    Err(PyRuntimeError::new_err(
+        "two tasks iterate one stream, and the other one has an event in hand; give each its own stream, or set \
+         concurrency on the agent",
+    ))
+}

@@ -1,0 +1,547 @@
+//! The table: a mapping over the shard of the event in hand, or over all shards.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use beltline_engine::{Core, TableId};
+use beltline_table::{Shard, Slot, Value};
+use beltline_types::partition_of;
+use pyo3::exceptions::{PyKeyError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyTuple};
+
+use crate::belt::Belt;
+use crate::convert::{Codec, Given, OwnedKey, ValueKind};
+use crate::errors::raise;
+use crate::inner::Inner;
+use crate::raw::context;
+use crate::raw::guarded::{Guarded, Hold};
+use crate::stream::Source;
+use crate::table_iterator::{self, TableIterator};
+
+/// The belt a table's shards belong to.
+struct Attachment {
+    belt: Py<Belt>,
+    id: TableId,
+    changelog: String,
+    partitions: u32,
+}
+
+/// What the task at hand may see of a table.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Sight {
+    /// No event is in hand: all shards, to read.
+    All,
+    /// An event of this partition is in hand.
+    Shard(u32),
+    /// An item of a queue is in hand, which has no partition: the key decides.
+    ByKey,
+}
+
+/// A mapping sharded like the topic its events come from.
+#[pyclass(frozen, subclass, weakref, dict, mapping, module = "beltline._native")]
+pub struct Table {
+    name: String,
+    pub codec: Codec,
+    default: Guarded<Option<Py<PyAny>>>,
+    on_foreign_key: Option<Py<PyAny>>,
+    told_foreign: AtomicBool,
+    attachment: Guarded<Option<Attachment>>,
+}
+
+impl Table {
+    pub fn is_opaque(&self) -> bool {
+        self.codec.kind == ValueKind::Object
+    }
+
+    pub fn table_name(&self) -> &str {
+        &self.name
+    }
+
+    /// Gives the table its shards.
+    ///
+    /// # Errors
+    /// `ImproperlyConfigured` while it belongs to another belt that was not stopped.
+    pub fn attach(
+        &self,
+        py: Python<'_>,
+        belt: Py<Belt>,
+        id: TableId,
+        changelog: String,
+        partitions: u32,
+    ) -> PyResult<()> {
+        let mut attachment = self.attachment.hold(py, "the table")?;
+        if let Some(known) = &*attachment
+            && !known.belt.is(&belt)
+            && known.belt.get().enter(py).is_ok_and(|inner| inner.worker.is_some())
+        {
+            let message = format!("table {} belongs to another belt, which still runs", self.name);
+            return Err(raise(py, "ImproperlyConfigured", message));
+        }
+        let old = attachment.replace(Attachment { belt, id, changelog, partitions });
+        self.told_foreign.store(false, Ordering::Relaxed);
+        drop(attachment);
+        drop(old);
+        Ok(())
+    }
+
+    /// Takes the belt in hand and calls `work` with it; nothing in there may call into Python.
+    #[inline]
+    fn with<R>(&self, py: Python<'_>, work: impl FnOnce(&mut Inner, TableId, u32) -> R) -> PyResult<R> {
+        let attachment: Hold<'_, Option<Attachment>> = self.attachment.hold(py, "the table")?;
+        let Some(attached) = &*attachment else { return Err(self.unattached()) };
+        let mut inner = attached.belt.get().enter(py)?;
+        Ok(work(&mut inner, attached.id, attached.partitions))
+    }
+
+    #[cold]
+    fn unattached(&self) -> PyErr {
+        PyRuntimeError::new_err(format!("table {} has no content yet: the app has not started", self.name))
+    }
+
+    /// What the running task may see, from the stream it iterates.
+    #[inline]
+    pub fn sight(&self, py: Python<'_>) -> PyResult<Sight> {
+        let Some(stream) = context::current_stream(py)? else { return Ok(Sight::All) };
+        let stream = stream.get();
+        let state = stream.hold(py)?;
+        if let Some(partition) = state.current.partition {
+            return Ok(Sight::Shard(partition));
+        }
+        Ok(if matches!(stream.source, Source::Queue(_)) && state.current.is_some() { Sight::ByKey } else { Sight::All })
+    }
+
+    /// Reads a value out, so that it can be decoded without the belt in hand.
+    #[inline]
+    pub fn read(&self, py: Python<'_>, sight: Sight, key: &Given<'_>) -> PyResult<Option<Value>> {
+        self.with(py, |inner, id, partitions| {
+            let core = inner.core()?;
+            match self.resolve(sight, key, partitions) {
+                Sight::Shard(partition) => core.shard(id, partition)?.get(key.key()).cloned(),
+                _ => shards(core, id, partitions).find_map(|shard| shard.get(key.key()).cloned()),
+            }
+        })
+    }
+
+    fn resolve(&self, sight: Sight, key: &Given<'_>, partitions: u32) -> Sight {
+        if sight == Sight::ByKey { Sight::Shard(partition_of(&key.record_key(), partitions)) } else { sight }
+    }
+
+    /// The partition writes of this key go to.
+    fn target(&self, py: Python<'_>, sight: Sight, key: &Given<'_>) -> PyResult<u32> {
+        let partitions = self.with(py, |_, _, partitions| partitions)?;
+        match self.resolve(sight, key, partitions) {
+            Sight::Shard(partition) => Ok(partition),
+            _ => Err(PyTypeError::new_err(format!(
+                "table {} is written outside of an event; an entry belongs to the partition of an event: send one to a \
+                 topic and write in its handler, or name the partition with set_in()",
+                self.name
+            ))),
+        }
+    }
+
+    fn write(&self, py: Python<'_>, partition: u32, key: &Given<'_>, value: Value) -> PyResult<()> {
+        let (written, is_new, partitions) = self.with(py, |inner, id, partitions| {
+            let Some(shard) = inner.core_mut().ok().and_then(|core| core.shard_mut(id, partition)) else {
+                return (false, false, partitions);
+            };
+            let known = shard.len();
+            shard.insert(key.key(), value);
+            (true, shard.len() > known, partitions)
+        })?;
+        if !written {
+            return Err(self.no_shard(py, partition, partitions));
+        }
+        if is_new && self.on_foreign_key.is_some() && !self.told_foreign.load(Ordering::Relaxed) {
+            self.check_partition(py, partition, key, partitions)?;
+        }
+        Ok(())
+    }
+
+    fn take(&self, py: Python<'_>, partition: u32, key: &Given<'_>) -> PyResult<Option<Value>> {
+        let (found, partitions) = self.with(py, |inner, id, partitions| {
+            let shard = inner.core_mut().ok().and_then(|core| core.shard_mut(id, partition));
+            (shard.map(|shard| shard.remove(key.key())), partitions)
+        })?;
+        found.ok_or_else(|| self.no_shard(py, partition, partitions))
+    }
+
+    #[cold]
+    fn no_shard(&self, py: Python<'_>, partition: u32, partitions: u32) -> PyErr {
+        let name = &self.name;
+        if partition >= partitions {
+            let message = format!(
+                "table {name} has {partitions} partitions and is written from partition {partition}; give the topic and \
+                 the table the same number of partitions"
+            );
+            return raise(py, "ImproperlyConfigured", message);
+        }
+        PyRuntimeError::new_err(format!("table {name}: shard {partition} is not restored, or the app has stopped"))
+    }
+
+    /// Tells once about a key that other partitions may hold as well.
+    #[cold]
+    fn check_partition(&self, py: Python<'_>, partition: u32, key: &Given<'_>, partitions: u32) -> PyResult<()> {
+        let expected = partition_of(&key.record_key(), partitions);
+        let Some(callback) = &self.on_foreign_key else { return Ok(()) };
+        if expected == partition || self.told_foreign.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let key = self.codec.key_to(py, &OwnedKey::from(key.key()))?;
+        callback.call1(py, (py.None(), key, partition, expected)).map(drop)
+    }
+
+    /// The next entry at or behind a place, for iterators.
+    pub fn next_entry(
+        &self,
+        py: Python<'_>,
+        partition: u32,
+        from: Slot,
+    ) -> PyResult<Option<(Slot, OwnedKey, Value, u64)>> {
+        self.with(py, |inner, id, _| {
+            let shard = inner.core()?.shard(id, partition)?;
+            let (slot, key, value) = shard.next_from(from)?;
+            Some((slot, OwnedKey::from(key), value.clone(), shard.version()))
+        })
+    }
+
+    /// Version of a shard's key set; 0 where there is none.
+    pub fn version(&self, py: Python<'_>, partition: u32) -> PyResult<u64> {
+        self.with(py, |inner, id, _| inner.core().and_then(|core| core.shard(id, partition)).map_or(0, Shard::version))
+    }
+
+    /// The partitions in sight.
+    pub fn partitions_in(&self, py: Python<'_>, sight: Sight) -> PyResult<std::ops::Range<u32>> {
+        let all = self.with(py, |_, _, partitions| partitions)?;
+        Ok(match sight {
+            Sight::Shard(partition) => partition..partition + 1,
+            _ => 0..all,
+        })
+    }
+
+    fn value<'py>(&self, py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
+        self.codec.value_to(py, value, &self.name)
+    }
+
+    fn missing<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let default = self.default.hold(py, "the table")?.as_ref().map(|default| default.clone_ref(py));
+        match default {
+            Some(default) => Ok(default.call0(py)?.into_bound(py)),
+            None => Err(PyKeyError::new_err(key.clone().unbind())),
+        }
+    }
+
+    fn dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(slf.py());
+        for entry in table_iterator::entries(slf.get(), slf.py(), slf.get().sight(slf.py())?)? {
+            let (key, value) = entry;
+            dict.set_item(key, value)?;
+        }
+        Ok(dict)
+    }
+}
+
+fn shards(core: &Core, id: TableId, partitions: u32) -> impl Iterator<Item = &Shard> {
+    (0..partitions).filter_map(move |partition| core.shard(id, partition))
+}
+
+#[pymethods]
+impl Table {
+    #[new]
+    #[pyo3(signature = (
+        name, *, key_loads = None, key_dumps = None, value_kind = "json", value_loads = None, value_dumps = None,
+        default = None, on_foreign_key = None, **_keywords
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+    fn new(
+        name: String,
+        key_loads: Option<Py<PyAny>>,
+        key_dumps: Option<Py<PyAny>>,
+        value_kind: &str,
+        value_loads: Option<Py<PyAny>>,
+        value_dumps: Option<Py<PyAny>>,
+        default: Option<Py<PyAny>>,
+        on_foreign_key: Option<Py<PyAny>>,
+        _keywords: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Self> {
+        let kind = match value_kind {
+            "json" | "int" | "float" | "str" => ValueKind::Json,
+            "object" => ValueKind::Object,
+            other => return Err(PyValueError::new_err(format!("table {name}: there is no value_kind {other:?}"))),
+        };
+        Ok(Table {
+            name,
+            codec: Codec { kind, key_loads, key_dumps, value_loads, value_dumps },
+            default: Guarded::new(default),
+            on_foreign_key,
+            told_foreign: AtomicBool::new(false),
+            attachment: Guarded::new(None),
+        })
+    }
+
+    /// Subclasses may take arguments of their own.
+    #[pyo3(signature = (*_arguments, **_keywords))]
+    fn __init__(&self, _arguments: &Bound<'_, PyTuple>, _keywords: Option<&Bound<'_, PyDict>>) {}
+
+    #[getter]
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    #[getter]
+    fn changelog(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        Ok(self.attachment.hold(py, "the table")?.as_ref().map(|attached| attached.changelog.clone()))
+    }
+
+    #[getter]
+    fn partitions(&self, py: Python<'_>) -> PyResult<u32> {
+        Ok(self.attachment.hold(py, "the table")?.as_ref().map_or(0, |attached| attached.partitions))
+    }
+
+    #[getter]
+    fn default(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        Ok(self.default.hold(py, "the table")?.as_ref().map(|default| default.clone_ref(py)))
+    }
+
+    #[setter]
+    fn set_default(&self, py: Python<'_>, default: Option<Py<PyAny>>) -> PyResult<()> {
+        let old = std::mem::replace(&mut *self.default.hold(py, "the table")?, default);
+        drop(old);
+        Ok(())
+    }
+
+    #[inline]
+    fn __getitem__<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let given = self.codec.key_from(key, &self.name)?;
+        match self.read(py, self.sight(py)?, &given)? {
+            Some(value) => self.value(py, &value),
+            None => self.missing(py, key),
+        }
+    }
+
+    #[inline]
+    fn __setitem__(&self, py: Python<'_>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let given = self.codec.key_from(key, &self.name)?;
+        let partition = self.target(py, self.sight(py)?, &given)?;
+        let value = self.codec.value_from(value, &self.name)?;
+        self.write(py, partition, &given, value)
+    }
+
+    fn __delitem__(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<()> {
+        let given = self.codec.key_from(key, &self.name)?;
+        let partition = self.target(py, self.sight(py)?, &given)?;
+        match self.take(py, partition, &given)? {
+            Some(_) => Ok(()),
+            None => Err(PyKeyError::new_err(key.clone().unbind())),
+        }
+    }
+
+    fn __contains__(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let Ok(given) = self.codec.key_from(key, &self.name) else { return Ok(false) };
+        Ok(self.read(py, self.sight(py)?, &given)?.is_some())
+    }
+
+    fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
+        let partitions = self.partitions_in(py, self.sight(py)?)?;
+        self.with(py, |inner, id, _| {
+            let Some(core) = inner.core() else { return 0 };
+            partitions.filter_map(|partition| core.shard(id, partition)).map(Shard::len).sum()
+        })
+    }
+
+    fn __iter__(slf: &Bound<'_, Self>) -> PyResult<TableIterator> {
+        let sight = slf.get().sight(slf.py())?;
+        TableIterator::new(slf, sight)
+    }
+
+    #[pyo3(signature = (key, default = None))]
+    fn get<'py>(
+        &self,
+        py: Python<'py>,
+        key: &Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let given = self.codec.key_from(key, &self.name)?;
+        match self.read(py, self.sight(py)?, &given)? {
+            Some(value) => self.value(py, &value).map(Some),
+            None => Ok(default),
+        }
+    }
+
+    fn keys<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        view(slf, "KeysView")
+    }
+
+    fn values<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        view(slf, "ValuesView")
+    }
+
+    fn items<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        view(slf, "ItemsView")
+    }
+
+    #[pyo3(signature = (key, *default))]
+    fn pop<'py>(
+        &self,
+        py: Python<'py>,
+        key: &Bound<'py, PyAny>,
+        default: &Bound<'py, PyTuple>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let given = self.codec.key_from(key, &self.name)?;
+        let partition = self.target(py, self.sight(py)?, &given)?;
+        match (self.take(py, partition, &given)?, default.get_item(0)) {
+            (Some(value), _) => self.value(py, &value),
+            (None, Ok(default)) => Ok(default),
+            (None, Err(_)) => Err(PyKeyError::new_err(key.clone().unbind())),
+        }
+    }
+
+    fn popitem<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+        let (this, py) = (slf.get(), slf.py());
+        let last = table_iterator::entries(this, py, this.sight(py)?)?.pop();
+        let Some((key, value)) = last else {
+            return Err(PyKeyError::new_err(format!("table {} is empty", this.name)));
+        };
+        this.__delitem__(py, &key)?;
+        Ok((key, value))
+    }
+
+    #[pyo3(signature = (key, default = None))]
+    fn setdefault<'py>(
+        &self,
+        py: Python<'py>,
+        key: &Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let given = self.codec.key_from(key, &self.name)?;
+        if let Some(value) = self.read(py, self.sight(py)?, &given)? {
+            return self.value(py, &value);
+        }
+        let default = default.unwrap_or_else(|| py.None().into_bound(py));
+        self.__setitem__(py, key, &default)?;
+        Ok(default)
+    }
+
+    #[pyo3(signature = (*arguments, **keywords))]
+    fn update(
+        &self,
+        py: Python<'_>,
+        arguments: &Bound<'_, PyTuple>,
+        keywords: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        // A dict knows what an update takes, and says what is wrong with it.
+        let changes = PyDict::new(py);
+        changes.call_method("update", arguments, keywords)?;
+        changes.iter().try_for_each(|(key, value)| self.__setitem__(py, &key, &value))
+    }
+
+    fn clear(&self, py: Python<'_>) -> PyResult<()> {
+        let Sight::Shard(partition) = self.sight(py)? else {
+            return Err(PyTypeError::new_err(format!("table {} is cleared outside of an event", self.name)));
+        };
+        self.with(py, |inner, id, _| {
+            if let Some(shard) = inner.core_mut().ok().and_then(|core| core.shard_mut(id, partition)) {
+                shard.clear();
+            }
+        })
+    }
+
+    fn copy<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
+        Table::dict(slf)
+    }
+
+    #[pyo3(signature = (partition, key, default = None))]
+    fn get_in<'py>(
+        &self,
+        py: Python<'py>,
+        partition: u32,
+        key: &Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let given = self.codec.key_from(key, &self.name)?;
+        match self.read(py, Sight::Shard(partition), &given)? {
+            Some(value) => self.value(py, &value).map(Some),
+            None => Ok(default),
+        }
+    }
+
+    fn set_in(&self, py: Python<'_>, partition: u32, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let given = self.codec.key_from(key, &self.name)?;
+        let value = self.codec.value_from(value, &self.name)?;
+        self.write(py, partition, &given, value)
+    }
+
+    fn delete_in(&self, py: Python<'_>, partition: u32, key: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let given = self.codec.key_from(key, &self.name)?;
+        Ok(self.take(py, partition, &given)?.is_some())
+    }
+
+    #[pyo3(signature = (partition = None))]
+    fn items_in<'py>(&self, py: Python<'py>, partition: Option<u32>) -> PyResult<Bound<'py, PyList>> {
+        let sight = partition.map_or(Sight::All, Sight::Shard);
+        PyList::new(py, table_iterator::entries(self, py, sight)?)
+    }
+
+    fn shards(&self, py: Python<'_>) -> PyResult<Vec<u32>> {
+        self.with(py, |inner, id, partitions| {
+            let ready = |partition: &u32| inner.core().is_some_and(|core| core.shard(id, *partition).is_some());
+            (0..partitions).filter(ready).collect()
+        })
+    }
+
+    fn __eq__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<bool> {
+        if slf.is(other) {
+            return Ok(true);
+        }
+        if let Ok(table) = other.cast::<Table>() {
+            return Table::dict(slf)?.eq(Table::dict(table)?);
+        }
+        Table::dict(slf)?.eq(other)
+    }
+
+    fn __or__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = Table::dict(slf)?;
+        dict.call_method1("update", (other,))?;
+        Ok(dict)
+    }
+
+    fn __ror__<'py>(slf: &Bound<'py, Self>, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(slf.py());
+        dict.call_method1("update", (other,))?;
+        dict.call_method1("update", (Table::dict(slf)?,))?;
+        Ok(dict)
+    }
+
+    fn __ior__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.update(py, &PyTuple::new(py, [other])?, None)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<Table {}>", self.name)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.codec.traverse(&visit)?;
+        visit.call(&self.on_foreign_key)?;
+        if let Some(default) = self.default.visit(&visit) {
+            visit.call(&*default)?;
+        }
+        match self.attachment.visit(&visit).as_deref() {
+            Some(Some(attached)) => visit.call(&attached.belt),
+            _ => Ok(()),
+        }
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        if let Ok(mut attachment) = self.attachment.hold(py, "the table") {
+            let old = attachment.take();
+            drop(attachment);
+            drop(old);
+        }
+    }
+}
+
+/// A view of `collections.abc`, which needs no more than the mapping itself.
+fn view<'py>(table: &Bound<'py, Table>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    table.py().import("collections.abc")?.getattr(name)?.call1((table,))
+}
