@@ -26,7 +26,7 @@ DeliveryCallback = Callable[[str, int, int, int], object]
 class Belt:
     """One worker: log, engine core, tables and commit units, turned by the thread that called `start`.
 
-    Order of life: ``Belt()``, `open`, `declare_topic`, `subscribe` and `add_table`, `start`, then `turn` whenever
+    Order of life: ``Belt()``, `open`, `declare_topic`, `subscribe` and `attach_table`, `start`, then `turn` whenever
     `fileno` is readable, at last `stop`. Topics, subscriptions and tables may be added after `start` too.
     """
 
@@ -213,7 +213,7 @@ class Belt:
         """
 
     def recovery(self) -> list[tuple[str, int, int, int]]:
-        """Tables being restored: ``(table, shards ready, records done, records total)``; empty when all are ready."""
+        """Shards being restored: ``(table, partition, records done, records total)``; empty when all are ready."""
 
     def advance(self, seconds: float) -> None:
         """Moves the clock of a belt opened with ``manual_clock=True``."""

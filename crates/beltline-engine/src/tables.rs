@@ -40,6 +40,8 @@ pub struct TableHealth {
     pub done: u64,
     /// Changelog offsets these shards have to read.
     pub total: u64,
+    /// Partition, offsets read and offsets to read of every shard that is not complete.
+    pub restoring: Vec<(u32, u64, u64)>,
 }
 
 impl Tables {
@@ -173,13 +175,15 @@ impl Tables {
     pub(crate) fn health(&self) -> Vec<TableHealth> {
         let one = |table: &Table| {
             let name = table.spec.name.clone();
-            let mut health = TableHealth { name, ready: 0, partitions: table.spec.partitions, done: 0, total: 0 };
-            for slot in &table.slots {
+            let partitions = table.spec.partitions;
+            let mut health = TableHealth { name, ready: 0, partitions, done: 0, total: 0, restoring: Vec::new() };
+            for (slot, partition) in table.slots.iter().zip(0..) {
                 match slot {
-                    Slot::Missing => {}
+                    Slot::Missing => health.restoring.push((partition, 0, 0)),
                     Slot::Restoring { done, total } => {
                         health.done += done;
                         health.total += total;
+                        health.restoring.push((partition, *done, *total));
                     }
                     Slot::Ready(_) => health.ready += 1,
                 }

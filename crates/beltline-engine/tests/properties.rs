@@ -96,7 +96,7 @@ fn run(guarantee: Guarantee, steps: Vec<Step>) {
             }
             _ => {}
         }
-        assert_eq!(bench.core.in_flight() >= model.held.len(), true);
+        assert!(bench.core.in_flight() >= model.held.len());
     }
     finish(bench, model, reader);
 }

@@ -56,14 +56,16 @@ pub fn to_python(py: Python<'_>, health: Option<Health>) -> PyResult<Bound<'_, P
     Ok(all)
 }
 
-/// Tables whose shards are not all there: `(table, shards ready, records done, records total)`.
+/// Shards that are not there yet: `(table, partition, records done, records total)`.
 ///
 /// # Errors
 /// Only when memory is short.
 pub fn recovery(py: Python<'_>, health: Option<Health>) -> PyResult<Bound<'_, PyList>> {
     let list = PyList::empty(py);
-    for one in health.iter().flat_map(|health| &health.tables).filter(|table| table.ready < table.partitions) {
-        list.append((&*one.name, one.ready, one.done, one.total))?;
+    for table in health.iter().flat_map(|health| &health.tables) {
+        for (partition, done, total) in &table.restoring {
+            list.append((&*table.name, partition, done, total))?;
+        }
     }
     Ok(list)
 }

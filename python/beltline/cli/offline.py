@@ -15,7 +15,7 @@ from .errors import CommandError
 if TYPE_CHECKING:
     from beltline.app import App
 
-__all__ = ["close", "holder_text", "opened", "run"]
+__all__ = ["close", "opened", "run"]
 
 #: A commit of one command's work may take so long.
 COMMIT_S = 30.0
@@ -49,7 +49,7 @@ async def opened(app: App, *, with_tables: bool = False, start: bool = True) -> 
     try:
         session = app.open_belt()
     except DataDirectoryError as error:
-        raise CommandError(*holder_text(error)) from error
+        raise CommandError(*refusal(error)) from error
     try:
         if with_tables:
             session.prepare()
@@ -69,13 +69,8 @@ def close(app: App) -> None:
     app.close_belt(COMMIT_S)
 
 
-def holder_text(error: DataDirectoryError) -> tuple[str, str]:
-    """Return who holds a data directory, and what to do about it."""
-    holder = getattr(error, "holder", None)
+def refusal(error: DataDirectoryError) -> tuple[str, str]:
+    """Return why a data directory cannot be used, and what to do about it."""
     text = str(error)
-    if holder is None and "held" not in text and "holds" not in text:
-        return text, ""
-    return text, (
-        "Stop that process first (Ctrl-C, or kill -TERM and its number), then repeat the command. "
-        "Sending to a running worker from outside is not in this version."
-    )
+    cure = "a running worker cannot be reached from outside in this version" if "in use by" in text else ""
+    return text, cure

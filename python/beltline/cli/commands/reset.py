@@ -15,7 +15,7 @@ from beltline.cli.state import State
 __all__ = ["command"]
 
 #: Folder of the tables inside the data directory; the log beside it is not touched.
-STORE_FOLDER: Final = "store"
+STORE_FOLDER: Final = "tables"
 
 
 @click.command("reset")
