@@ -1,0 +1,147 @@
+"""The life of a running app: start in order, stop within the deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+from mode.services import Service
+
+from ..exceptions import CorruptLogError, StorageError
+from ..streams.consumer import Consumer
+
+if TYPE_CHECKING:
+    from .base import App
+
+__all__ = ["AppService"]
+
+logger = logging.getLogger(__name__)
+
+#: Share of the shutdown deadline that handlers have to finish the events they are in.
+HANDLERS_SHARE: Final = 0.7
+
+
+class AppService(Service):
+    """Starts the belt, then the consumers, and when the tables are restored tasks, timers and services."""
+
+    def __init__(self, app: App, **options: Any) -> None:
+        self.app = app
+        self.ready = asyncio.Event()
+        self._jobs: set[asyncio.Task[Any]] = set()
+        super().__init__(**options)
+
+    async def on_first_start(self) -> None:
+        """Give the app its hook."""
+        await self.app.on_first_start()
+
+    async def on_start(self) -> None:
+        """Open the belt and start to consume."""
+        app = self.app
+        app.finalize()
+        await app.on_start()
+        session = app.open_belt()
+        try:
+            session.prepare()
+            if not app.client_only:
+                for consumer in app.consumers():
+                    consumer.start()
+            session.start()
+        except BaseException:
+            await self._abandon()
+            raise
+        if app.client_only:
+            self.ready.set()
+            return
+        await app.on_partitions_assigned.send(session.topic_partitions())
+        self._run(self._begin())
+
+    async def on_started(self) -> None:
+        """Give the app its hook."""
+        await self.app.on_started()
+
+    async def _begin(self) -> None:
+        app = self.app
+        await app.session.wait_recovered()
+        for table in app.tables.values():
+            await table.call_recover_callbacks()
+        await app.on_rebalance_complete.send()
+        for job in app.background_jobs():
+            self._run(job)
+        for service in app.make_services():
+            await self.add_runtime_dependency(service)
+        self.ready.set()
+
+    def _run(self, coroutine: Any) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._jobs.add(task)
+        task.add_done_callback(self._job_done)
+
+    def _job_done(self, task: asyncio.Task[Any]) -> None:
+        self._jobs.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.app.fatal(error)
+
+    async def on_stop(self) -> None:
+        """Let handlers finish, give back the events of those that do not, commit, close."""
+        app = self.app
+        loop = asyncio.get_running_loop()
+        patience = app.conf.shutdown_deadline
+        deadline = loop.time() + patience
+        await app.on_before_shutdown.send()
+        await app.on_stop()
+        await self._stop_children()
+        await cancel_all(self._jobs)
+        if app.has_session:
+            await self._drain(list(app.consumers()), loop.time() + patience * HANDLERS_SHARE)
+            await app.on_partitions_revoked.send(app.session.topic_partitions())
+            app.close_belt(max(deadline - loop.time(), 0.1))
+
+    async def _drain(self, consumers: list[Consumer], deadline: float) -> None:
+        app = self.app
+        loop = asyncio.get_running_loop()
+        try:
+            app.session.belt.begin_stop(max(deadline - loop.time(), 0.0))
+            if app.conf.stream_wait_empty:
+                from_topics = [consumer for consumer in consumers if consumer.get_topic_names()]
+                await join_all(from_topics, deadline)
+                for consumer in consumers:
+                    consumer.close_queues()
+                await join_all(consumers, deadline)
+        except (StorageError, CorruptLogError) as error:
+            app.fatal(error)
+        for consumer in consumers:
+            if consumer.running:
+                logger.warning("%s is still busy; its events are given back and come again", consumer.name)
+            await consumer.cancel()
+
+    async def _abandon(self) -> None:
+        """Undo a start that failed half-way."""
+        for consumer in self.app.consumers():
+            await consumer.cancel()
+        self.app.close_belt(0.1)
+
+    @property
+    def label(self) -> str:
+        """What log lines call it."""
+        return type(self.app).__name__
+
+    @property
+    def shortlabel(self) -> str:
+        """What log lines call it."""
+        return type(self.app).__name__
+
+
+async def join_all(consumers: Iterable[Consumer], deadline: float) -> None:
+    """Wait until all have ended by themselves, or the deadline has come."""
+    loop = asyncio.get_running_loop()
+    await asyncio.gather(*(consumer.join(max(deadline - loop.time(), 0.0)) for consumer in consumers))
+
+
+async def cancel_all(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel tasks and wait for them; what they raise meanwhile has been reported already."""
+    pending = [task for task in tasks if task is not asyncio.current_task()]
+    for task in pending:
+        task.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)

@@ -1,0 +1,287 @@
+"""One life of an app's belt: opened, topics declared, tables attached, turned, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from .._native import Belt
+from ..events import HeadersArgument, header_pairs
+from ..exceptions import ImproperlyConfigured
+from ..services import Clock, ManualClock, SystemClock
+from ..types import TP
+from .driver import Driver
+
+if TYPE_CHECKING:
+    from ..tables.table import Table
+    from ..topics import Topic
+    from .base import App
+
+__all__ = ["BeltSession"]
+
+#: How long `send` waits for room in the outbox before it gives up.
+SEND_PATIENCE_S: Final = 30.0
+
+#: A waiting `send` looks again after so many seconds.
+SEND_RETRY_S: Final = 0.01
+
+#: Turns of the event loop that consumers get to take up what a turn of the belt brought.
+SETTLING_TURNS: Final = 3
+
+
+class BeltSession:
+    """The belt of an app from opening to stopping; it belongs to one thread and one event loop.
+
+    Attributes:
+        app: Whose belt it is.
+        belt: The native belt.
+        clock: What timers go by.
+        partitions: By name, the topics declared in this session with the partitions they really have.
+    """
+
+    def __init__(self, app: App, *, memory: bool | None = None, manual_clock: bool = False) -> None:
+        """Open the belt.
+
+        Args:
+            app: Its settings say where and how.
+            memory: Keep nothing; None is what the setting ``broker`` says.
+            manual_clock: Time stands still until `advance`; only in memory.
+
+        Raises:
+            DataDirectoryError: The data directory is held by another process, foreign, read-only or newer.
+        """
+        conf = app.conf
+        in_memory = conf.is_memory if memory is None else memory
+        self.app = app
+        self.belt = Belt(
+            conf.id,
+            guarantee=conf.processing_guarantee,
+            commit_interval_ms=round(conf.broker_commit_interval * 1000),
+            commit_bytes=conf.commit_bytes,
+            commit_events=conf.broker_commit_every,
+            drain_deadline_ms=round(conf.drain_deadline * 1000),
+            queue_bytes=conf.queue_bytes,
+            fetch_max_bytes=conf.consumer_max_fetch_size,
+            outbox_bytes=conf.outbox_bytes,
+            start_from=conf.consumer_auto_offset_reset,
+        )
+        self.belt.open(
+            directory=None if in_memory else str(conf.datadir),
+            sync=conf.sync,
+            sync_interval_ms=round(conf.sync_interval * 1000),
+            manual_clock=manual_clock,
+        )
+        self.clock: Clock = ManualClock() if manual_clock else SystemClock()
+        self.partitions: dict[str, int] = {}
+        self.started = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._driver: Driver | None = None
+        self._thread = 0
+
+    # -- topics and tables -----------------------------------------------------------------------------------------
+
+    def declare(self, topic: Topic) -> None:
+        """Create a topic that does not exist; one that exists stays as it is.
+
+        Raises:
+            ImproperlyConfigured: It does not exist and ``topic_allow_declare`` is off.
+        """
+        for name in topic.topics:
+            if name in self.partitions:
+                continue
+            wanted = self.app.topics.get(name, topic)
+            if not self.app.conf.topic_allow_declare and name not in dict(self.belt.topics()):
+                raise ImproperlyConfigured(f"topic {name} does not exist and topic_allow_declare is off; create it")
+            self.partitions[name] = self.belt.declare_topic(
+                name,
+                wanted.partitions or self.app.conf.topic_partitions,
+                compacted=bool(wanted.compacting),
+                retention_ms=wanted.retention_ms,
+            )
+
+    def attach(self, table: Table[Any, Any]) -> None:
+        """Give a table its shards and its changelog."""
+        topic = table.changelog_topic
+        self.declare(topic)
+        name = topic.get_topic_name()
+        self.belt.attach_table(table, name, self.partitions[name])
+
+    def prepare(self) -> None:
+        """Declare the app's topics and attach its tables."""
+        for table in self.app.tables.values():
+            self.attach(table)
+        for topic in list(self.app.topics.values()):
+            self.declare(topic)
+
+    def topic_partitions(self) -> set[TP]:
+        """Return every partition of the topics declared here."""
+        return {TP(name, partition) for name, count in self.partitions.items() for partition in range(count)}
+
+    # -- turning ---------------------------------------------------------------------------------------------------
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop that turns the belt; the running one before `start`."""
+        return self._loop or asyncio.get_running_loop()
+
+    @property
+    def driver(self) -> Driver:
+        """What turns the belt."""
+        if self._driver is None:
+            raise ImproperlyConfigured("the belt is open but does not turn yet; await app.start()")
+        return self._driver
+
+    def start(self) -> None:
+        """Start the belt's threads and turn it from the running event loop."""
+        if not self.started:
+            self.belt.start()
+            self.started = True
+            self._thread = threading.get_ident()
+        self.bind()
+
+    def bind(self) -> None:
+        """Turn the belt from the running event loop, also when that is another one than before."""
+        running = asyncio.get_running_loop()
+        if self._driver is not None and self._loop is running:
+            return
+        if self._driver is not None:
+            self._driver.stop()
+        self._loop = running
+        self._driver = Driver(self.belt, self.app.fatal)
+        self._driver.start()
+
+    async def wait_recovered(self) -> None:
+        """Return when every table is restored."""
+        while self.belt.recovery():
+            await self.driver.next_turn()
+            self.app.raise_failure()
+
+    async def wait_idle(self, timeout: float) -> None:
+        """Return when all events are worked off and committed, and channels in memory are empty.
+
+        Raises:
+            TimeoutError: With the state of the belt, when that takes longer.
+            BaseException: The error that stops the worker.
+        """
+        deadline = asyncio.get_running_loop().time() + timeout
+        calm = 0
+        while calm < SETTLING_TURNS:
+            self.driver.turn()
+            self.app.raise_failure()
+            if self.belt.is_idle() and self.app.consumers_idle():
+                calm += 1
+                await asyncio.sleep(0)
+                continue
+            calm = 0
+            if asyncio.get_running_loop().time() > deadline:
+                raise TimeoutError(f"not idle after {timeout:g} s: {self.belt.health()}")
+            self.belt.request_commit()
+            await asyncio.sleep(0)
+            self.driver.turn()
+            if not self.belt.is_idle():
+                await self.driver.next_turn(0.005)
+
+    async def advance(self, seconds: float) -> None:
+        """Move a manual clock forward, stopping wherever somebody has something to do.
+
+        Raises:
+            ImproperlyConfigured: The clock is that of the system.
+        """
+        clock = self.clock
+        if not isinstance(clock, ManualClock):
+            raise ImproperlyConfigured("the clock of this belt is the system's; open it with manual_clock=True")
+        target = clock.time() + seconds
+        while True:
+            deadline = clock.next_deadline()
+            step = target if deadline is None else min(target, max(deadline, clock.time()))
+            self.belt.advance(step - clock.time())
+            clock.step_to(step)
+            for _ in range(SETTLING_TURNS):
+                await asyncio.sleep(0)
+            self.driver.turn()
+            self.app.raise_failure()
+            if step >= target:
+                return
+
+    def stop(self, deadline_s: float) -> None:
+        """Commit what is finished and close the belt. Idempotent.
+
+        Raises:
+            StorageError: The last commit failed.
+        """
+        if self._driver is not None:
+            self._driver.stop()
+            self._driver = None
+        self.belt.stop(max(deadline_s, 0.0))
+
+    # -- sending ---------------------------------------------------------------------------------------------------
+
+    def send_function(self) -> Callable[..., int]:
+        """Return the fastest function that sends, with the arguments of `Belt.send`."""
+        return self._send_signalled if self.app.watches_sends() else self.belt.send
+
+    def _send_signalled(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        *,
+        partition: int | None = None,
+        timestamp: int | None = None,
+        headers: HeadersArgument = None,
+        on_delivery: Any = None,
+    ) -> int:
+        pairs = header_pairs(headers)
+        self.app.on_produce_message.send(
+            key=key, value=value, partition=partition, timestamp=timestamp, headers=pairs
+        )
+        return self.belt.send(
+            topic, key, value, partition=partition, timestamp=timestamp, headers=pairs, on_delivery=on_delivery
+        )
+
+    def send_now(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        *,
+        partition: int | None = None,
+        timestamp: float | None = None,
+        headers: HeadersArgument = None,
+        on_delivery: Any = None,
+    ) -> None:
+        """Put a record into the outbox, from any thread; `timestamp` is in seconds.
+
+        Raises:
+            BufferError: The outbox is full.
+        """
+        foreign = self.started and threading.get_ident() != self._thread
+        send: Callable[..., Any] = self.belt.send_threadsafe if foreign else self.send_function()
+        send(
+            topic,
+            key,
+            value,
+            partition=partition,
+            timestamp=None if timestamp is None else int(timestamp * 1000),
+            headers=header_pairs(headers) or None,
+            on_delivery=on_delivery,
+        )
+
+    async def send(self, topic: str, key: bytes | None, value: bytes | None, **options: Any) -> None:
+        """Put a record into the outbox, waiting for room; the arguments are those of `send_now`.
+
+        Raises:
+            BufferError: There was no room for a long time.
+        """
+        deadline = self.loop.time() + SEND_PATIENCE_S
+        while True:
+            try:
+                self.send_now(topic, key, value, **options)
+                return
+            except BufferError:
+                if self._driver is None or self.loop.time() > deadline:
+                    raise
+            self.belt.request_commit()
+            await self.driver.next_turn(SEND_RETRY_S)

@@ -1,0 +1,69 @@
+"""Who reads: the subscriptions of one agent, handler or free stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .._native import Subscription
+
+if TYPE_CHECKING:
+    from ..app.base import App
+    from ..policies import PolicyArgument
+
+__all__ = ["Reader"]
+
+
+class Reader:
+    """Keeps what its streams read from, so that a stream that replaces a failed one goes on where that one stopped.
+
+    Streams of one reader share the events of a source; streams of different readers see every event each.
+
+    Attributes:
+        app: The app whose belt is read.
+        name: Shown in errors and in the health of the belt.
+        prefix: What the names of repartition topics begin with.
+        concurrency: How many streams of this reader run side by side.
+        policy: What happens to an event that cannot be forwarded.
+        on_decode_error: What happens to records that cannot be read; None leaves it to the topic.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        name: str,
+        *,
+        prefix: str = "",
+        concurrency: int = 1,
+        policy: PolicyArgument | None = None,
+        on_decode_error: PolicyArgument | None = None,
+    ) -> None:
+        self.app = app
+        self.name = name
+        self.prefix = prefix
+        self.concurrency = concurrency
+        self.policy = policy
+        self.on_decode_error = on_decode_error
+        self._sources: dict[Any, Any] = {}
+
+    def keep(self, source_of: Any, make: Callable[[], Any]) -> Any:
+        """Return what was made for `source_of` before, or make it."""
+        kept = self._sources.get(source_of)
+        if kept is None:
+            kept = self._sources[source_of] = make()
+        return kept
+
+    def close_queues(self) -> None:
+        """End the streams of channels in memory, after the items that are in."""
+        for source in self._sources.values():
+            if not isinstance(source, Subscription):
+                source.queue.close()
+
+    def close(self) -> None:
+        """End all streams; their unfinished events no longer hold the app's position back."""
+        for source in self._sources.values():
+            if isinstance(source, Subscription):
+                source.close()
+            else:
+                source.queue.close()
+        self._sources.clear()

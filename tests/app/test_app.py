@@ -1,0 +1,357 @@
+"""The app: start, stop, signals, timers, tasks, services, settings, sending."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+import pytest
+
+import beltline as bl
+from beltline.exceptions import ImproperlyConfigured, NotReady
+from beltline.types import TP
+
+
+def make_app(**settings: Any) -> bl.App:
+    return bl.App("apps", **{"broker": "memory://", "topic_partitions": 2, **settings})
+
+
+async def test_sending_gives_the_address_of_the_record() -> None:
+    app = make_app()
+    topic = app.topic("orders", value_type=int, partitions=1)
+    called: list[Any] = []
+    async with app:
+        first = await topic.send(value=1, callback=called.append)
+        second = await topic.send(value=2, timestamp=99.5)
+        await app.wait_idle()
+        metadata = await second
+        assert (await first).offset == 0
+        assert (metadata.topic, metadata.partition, metadata.offset) == ("orders", 0, 1)
+        assert metadata.topic_partition == TP("orders", 0)
+        assert metadata.timestamp == 99.5
+        await asyncio.sleep(0)
+    assert called == [first]
+
+
+async def test_send_soon_needs_a_belt() -> None:
+    app = make_app()
+    topic = app.topic("orders", value_type=int)
+    with pytest.raises(NotReady, match="start_client"):
+        topic.send_soon(value=1)
+    async with app:
+        sent = topic.send_soon(value=1)
+        await app.wait_idle()
+        assert (await sent).topic == "orders"
+
+
+async def test_send_starts_a_client() -> None:
+    app = make_app()
+    handled: list[Any] = []
+
+    @app.on("orders")
+    def handle(order: Any) -> None:
+        handled.append(order)
+
+    await app.send("orders", value=1)
+    await app.wait_idle()
+    assert app.started
+    assert handled == []
+    await app.stop()
+
+
+async def test_app_can_start_again() -> None:
+    app = make_app()
+    topic = app.topic("orders", value_type=int)
+    seen: list[int] = []
+
+    @app.on(topic)
+    def read(value: int) -> None:
+        seen.append(value)
+
+    for value in (1, 2):
+        await app.start()
+        await topic.send(value=value)
+        await app.wait_idle()
+        await app.stop()
+    assert seen == [1, 2]
+
+
+async def test_timer_task_and_crontab_by_a_clock_moved_by_hand() -> None:
+    app = make_app()
+    ticks: list[Any] = []
+
+    @app.task
+    async def once() -> None:
+        ticks.append("task")
+
+    @app.task()
+    async def with_app(given: bl.App) -> None:
+        ticks.append(given is app)
+
+    @app.timer(5.0)
+    async def tick() -> None:
+        ticks.append("timer")
+
+    @app.crontab("*/1 * * * *")
+    async def minute() -> None:
+        ticks.append("cron")
+
+    app.open_belt(memory=True, manual_clock=True)
+    await app.start()
+    await app.wait_ready()
+    await asyncio.sleep(0)
+    assert ticks == ["task", True]
+    del ticks[:]
+    await app.session.advance(4.9)
+    assert ticks == []
+    await app.session.advance(0.2)
+    assert ticks == ["timer"]
+    await app.session.advance(60.0)
+    assert ticks.count("cron") == 1
+    assert ticks.count("timer") == 13
+    await app.stop()
+
+
+async def test_error_in_a_timer_stops_the_app() -> None:
+    app = make_app()
+
+    @app.timer(0.001)
+    async def broken() -> None:
+        raise RuntimeError("tick")
+
+    await app.start()
+    with pytest.raises(RuntimeError, match="tick"):
+        while True:
+            app.raise_failure()
+            await asyncio.sleep(0.001)
+    await app.stop()
+    assert app.crashed
+
+
+@pytest.mark.parametrize("interval", [0, -1, "soon"])
+def test_timer_needs_an_interval(interval: Any) -> None:
+    with pytest.raises(ImproperlyConfigured):
+        make_app().timer(interval)
+
+
+async def test_services_start_after_recovery_and_stop_with_the_app() -> None:
+    app = make_app()
+    events: list[str] = []
+
+    @app.service
+    class Side(bl.Service):
+        async def on_start(self) -> None:
+            events.append("start")
+
+        async def on_stop(self) -> None:
+            events.append("stop")
+
+    await app.start()
+    await app.wait_ready()
+    assert events == ["start"]
+    await app.stop()
+    assert events == ["start", "stop"]
+
+
+async def test_signals() -> None:
+    app = make_app()
+    calls: list[Any] = []
+
+    @app.on_configured.connect
+    def configured(sender: Any, conf: Any, **_: Any) -> None:
+        conf.topic_partitions = 3
+        calls.append(("configured", sender is app))
+
+    @app.on_after_configured.connect
+    def after(sender: Any, **_: Any) -> None:
+        calls.append("after")
+
+    @app.on_partitions_assigned.connect
+    async def assigned(sender: Any, partitions: set[TP], **_: Any) -> None:
+        calls.append(("assigned", sorted(partitions)))
+
+    @app.on_partitions_revoked.connect
+    async def revoked(sender: Any, partitions: set[TP], **_: Any) -> None:
+        calls.append(("revoked", len(partitions)))
+
+    @bl.App.on_before_shutdown.connect
+    async def before(sender: Any, **_: Any) -> None:
+        calls.append(("shutdown", sender is app))
+
+    app.topic("orders")
+    async with app:
+        pass
+    bl.App.on_before_shutdown.disconnect(before)
+    assert calls == [
+        ("configured", True),
+        "after",
+        ("assigned", [TP("orders", 0), TP("orders", 1), TP("orders", 2)]),
+        ("shutdown", True),
+        ("revoked", 3),
+    ]
+
+
+async def test_headers_added_by_on_produce_message_reach_the_record() -> None:
+    app = make_app()
+    topic = app.topic("orders", value_type=int, partitions=1)
+    seen: list[Any] = []
+
+    @app.on_produce_message.connect
+    def stamp(sender: Any, key: Any, value: Any, partition: Any, timestamp: Any, headers: Any, **_: Any) -> None:
+        headers.append(("stamp", value))
+
+    @app.on(topic, to="copy")
+    def copy(value: int, headers: dict[str, bytes]) -> int:
+        seen.append(headers)
+        return value
+
+    @app.on("copy")
+    def read(value: int, headers: dict[str, bytes]) -> None:
+        seen.append(headers)
+
+    async with app:
+        await topic.send(value=1, headers={"a": b"b"})
+        await app.wait_idle()
+    assert seen == [{"a": b"b", "stamp": b"1"}, {"stamp": b"1"}]
+
+
+async def test_config_from_object_wins_over_the_constructor() -> None:
+    class Config:
+        topic_partitions = 7
+
+    app = make_app(topic_partitions=2)
+    app.config_from_object(Config)
+    assert app.conf.topic_partitions == 7
+    app.config_from_object({"topic_partitions": 9})
+    assert app.conf.topic_partitions == 9
+    with pytest.raises(ImportError):
+        app.config_from_object("no_such_module_here")
+    app.config_from_object("no_such_module_here", silent=True)
+
+
+def test_tables_have_unique_names() -> None:
+    app = make_app()
+    app.Table("t")
+    with pytest.raises(ValueError, match="already"):
+        app.Table("t")
+
+
+async def test_tables_are_declared_before_the_start() -> None:
+    app = make_app()
+    async with app:
+        with pytest.raises(RuntimeError, match="before"):
+            app.Table("late")
+
+
+@pytest.mark.parametrize("name", ["", "with space", "ü", "a" * 250, ".."])
+def test_topic_names(name: str) -> None:
+    with pytest.raises(ValueError, match="topic name"):
+        make_app().topic(name)
+
+
+def test_topic_with_two_names_has_no_single_one() -> None:
+    topic = make_app().topic("a", "b")
+    with pytest.raises(ValueError, match="no single name"):
+        topic.get_topic_name()
+
+
+async def test_agent_reads_a_topic_with_two_names() -> None:
+    app = make_app()
+    both = app.topic("a", "b", value_type=int)
+    seen: list[int] = []
+
+    @app.on(both)
+    def read(value: int) -> None:
+        seen.append(value)
+
+    async with app:
+        await app.send("a", value=1)
+        await app.send("b", value=2)
+        await app.wait_idle()
+    assert sorted(seen) == [1, 2]
+
+
+async def test_stop_waits_for_a_handler_that_is_in_an_event() -> None:
+    app = make_app()
+    topic = app.topic("orders", value_type=int, partitions=1)
+    begun = asyncio.Event()
+    done: list[int] = []
+
+    @app.on(topic)
+    async def slow(value: int) -> None:
+        begun.set()
+        await asyncio.sleep(0.05)
+        done.append(value)
+
+    await app.start()
+    await topic.send(value=1)
+    await topic.send(value=2)
+    await begun.wait()
+    await app.stop()
+    assert done == [1]
+
+
+async def test_stop_gives_back_what_does_not_finish() -> None:
+    app = make_app(shutdown_deadline=0.2)
+    topic = app.topic("orders", value_type=int, partitions=1)
+    begun = asyncio.Event()
+    ended: list[str] = []
+
+    @app.on(topic)
+    async def stuck(value: int) -> None:
+        begun.set()
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            ended.append("cancelled")
+
+    await app.start()
+    await topic.send(value=1)
+    await begun.wait()
+    await app.stop()
+    assert ended == ["cancelled"]
+
+
+async def test_maxsize_of_a_channel_holds_the_sender_back() -> None:
+    app = make_app()
+    channel = app.channel(maxsize=1)
+    reader = channel.clone(is_iterator=True)
+    await channel.send(value=1)
+    second = asyncio.ensure_future(channel.send(value=2))
+    await asyncio.sleep(0.01)
+    assert not second.done()
+    assert (await reader.get(timeout=1)).value == 1
+    await second
+    assert (await reader.get(timeout=1)).value == 2
+    with pytest.raises(TimeoutError):
+        await reader.get(timeout=0.01)
+    assert reader.empty()
+
+
+async def test_command_is_kept_for_the_command_line() -> None:
+    app = make_app()
+
+    @app.command("--opt", daemon=True)
+    async def produce(self: Any, opt: str) -> None:
+        """Produces."""
+
+    spec = app.commands["produce"]
+    assert (spec.fun, spec.options, spec.settings["daemon"], spec.help) == (produce, ("--opt",), True, "Produces.")
+
+
+async def test_discover_imports_what_autodiscover_names(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "found_by_beltline"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "agents.py").write_text("LOADED = True\n")
+    (package / "test_not.py").write_text("raise RuntimeError\n")
+    (package / "broken.py").write_text("raise RuntimeError\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    app = make_app(autodiscover=["found_by_beltline"])
+    assert app.discover() == ["found_by_beltline", "found_by_beltline.agents"]
+    assert "found_by_beltline.test_not" not in sys.modules
+    with pytest.raises(ModuleNotFoundError):
+        app.discover("no_such_package_here")
+    with pytest.raises(ImproperlyConfigured, match="origin"):
+        make_app(autodiscover=True).discover()
