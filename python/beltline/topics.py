@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from ._native import Queue
 from .channels import Channel, Source
 from .events import HeadersArgument, header_pairs
-from .exceptions import ImproperlyConfigured
+from .exceptions import ImproperlyConfigured, KeyDecodeError
 from .serializers import Serde, get_serde
 from .types import TP, RecordMetadata
 
@@ -62,7 +62,8 @@ class FutureMessage(asyncio.Future[RecordMetadata]):
         assert self.message.callback is not None
         result = self.message.callback(future)
         if inspect.isawaitable(result):
-            asyncio.ensure_future(result, loop=self.get_loop())
+            # The future keeps it alive until it is done.
+            self._calling_back = asyncio.ensure_future(result, loop=self.get_loop())
 
 
 class Topic(Channel):
@@ -162,7 +163,9 @@ class Topic(Channel):
     def key_serde(self) -> Serde:
         """How keys become bytes and back."""
         if self._key_serde is None:
-            self._key_serde = get_serde(self.key_type, self.key_serializer or self.app.conf.key_serializer)
+            self._key_serde = get_serde(
+                self.key_type, self.key_serializer or self.app.conf.key_serializer, error=KeyDecodeError
+            )
         return self._key_serde
 
     @property

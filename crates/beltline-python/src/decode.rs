@@ -5,6 +5,8 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
+use crate::records::RecordDecoder;
+
 /// How keys or values are decoded.
 pub enum Decode {
     /// As `bytes`.
@@ -13,6 +15,8 @@ pub enum Decode {
     Text,
     /// Not at all: always None.
     Skip,
+    /// By a class's own decoder.
+    Record(Py<RecordDecoder>),
     /// By a function of the user's: bytes in, object out.
     Function(Py<PyAny>),
 }
@@ -33,6 +37,9 @@ impl Decode {
                 }
             };
         }
+        if let Ok(decoder) = given.cast::<RecordDecoder>() {
+            return Ok(Decode::Record(decoder.clone().unbind()));
+        }
         if given.is_callable() {
             return Ok(Decode::Function(given.clone().unbind()));
         }
@@ -48,6 +55,7 @@ impl Decode {
     pub fn run(&self, py: Python<'_>, bytes: Option<&[u8]>) -> PyResult<Py<PyAny>> {
         let Some(bytes) = bytes else { return Ok(py.None()) };
         match self {
+            Decode::Record(decoder) => decoder.get().decode_borrowed(py, bytes),
             Decode::Bytes => Ok(PyBytes::new(py, bytes).into_any().unbind()),
             Decode::Text => match std::str::from_utf8(bytes) {
                 Ok(text) => Ok(PyString::new(py, text).into_any().unbind()),
@@ -62,6 +70,7 @@ impl Decode {
     /// For the garbage collector.
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self {
+            Decode::Record(decoder) => visit.call(decoder),
             Decode::Function(function) => visit.call(function),
             Decode::Bytes | Decode::Text | Decode::Skip => Ok(()),
         }

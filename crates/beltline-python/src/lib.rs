@@ -5,6 +5,7 @@
 //! - `belt`: a worker a Python thread turns; `inner` is its changing part, `health` what it says about itself
 //! - `stream`, `step`, `awaiter`, `sleep`: iterating over events; `queue` is a source in memory, `decode` makes values
 //! - `table`, `table_iterator`, `convert`: tables as mappings
+//! - `records`: instances of the user's classes
 //! - `message`, `subscription`, `headers`, `errors`, `fork`, `waker`: the rest
 //! - `raw`: the only room with `unsafe`
 
@@ -20,6 +21,7 @@ mod inner;
 mod message;
 mod queue;
 mod raw;
+mod records;
 mod sleep;
 mod step;
 mod stream;
@@ -48,6 +50,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<stream::Stream>()?;
     module.add_class::<message::Message>()?;
     module.add_class::<table::Table>()?;
+    module.add_class::<records::RecordDecoder>()?;
     module.add_function(wrap_pyfunction!(current_stream, module)?)?;
     raw::stop::install_send(&py.get_type::<awaiter::Awaiter>());
     fork::watch(py)

@@ -140,8 +140,9 @@ impl Table {
         }
     }
 
-    fn write(&self, py: Python<'_>, partition: u32, key: &Given<'_>, value: Value) -> PyResult<()> {
-        let (written, is_new, partitions) = self.with(py, |inner, id, partitions| {
+    fn write(slf: &Bound<'_, Self>, partition: u32, key: &Given<'_>, value: Value) -> PyResult<()> {
+        let (this, py) = (slf.get(), slf.py());
+        let (written, is_new, partitions) = this.with(py, |inner, id, partitions| {
             let Some(shard) = inner.core_mut().ok().and_then(|core| core.shard_mut(id, partition)) else {
                 return (false, false, partitions);
             };
@@ -150,10 +151,10 @@ impl Table {
             (true, shard.len() > known, partitions)
         })?;
         if !written {
-            return Err(self.no_shard(py, partition, partitions));
+            return Err(this.no_shard(py, partition, partitions));
         }
-        if is_new && self.on_foreign_key.is_some() && !self.told_foreign.load(Ordering::Relaxed) {
-            self.check_partition(py, partition, key, partitions)?;
+        if is_new && this.on_foreign_key.is_some() && !this.told_foreign.load(Ordering::Relaxed) {
+            Table::check_partition(slf, partition, key, partitions)?;
         }
         Ok(())
     }
@@ -181,14 +182,15 @@ impl Table {
 
     /// Tells once about a key that other partitions may hold as well.
     #[cold]
-    fn check_partition(&self, py: Python<'_>, partition: u32, key: &Given<'_>, partitions: u32) -> PyResult<()> {
+    fn check_partition(slf: &Bound<'_, Self>, partition: u32, key: &Given<'_>, partitions: u32) -> PyResult<()> {
+        let (this, py) = (slf.get(), slf.py());
         let expected = partition_of(&key.record_key(), partitions);
-        let Some(callback) = &self.on_foreign_key else { return Ok(()) };
-        if expected == partition || self.told_foreign.swap(true, Ordering::Relaxed) {
+        let Some(callback) = &this.on_foreign_key else { return Ok(()) };
+        if expected == partition || this.told_foreign.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
-        let key = self.codec.key_to(py, &OwnedKey::from(key.key()))?;
-        callback.call1(py, (py.None(), key, partition, expected)).map(drop)
+        let key = this.codec.key_to(py, &OwnedKey::from(key.key()))?;
+        callback.call1(py, (slf, key, partition, expected)).map(drop)
     }
 
     /// The next entry at or behind a place, for iterators.
@@ -320,11 +322,12 @@ impl Table {
     }
 
     #[inline]
-    fn __setitem__(&self, py: Python<'_>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        let given = self.codec.key_from(key, &self.name)?;
-        let partition = self.target(py, self.sight(py)?, &given)?;
-        let value = self.codec.value_from(value, &self.name)?;
-        self.write(py, partition, &given, value)
+    fn __setitem__(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (this, py) = (slf.get(), slf.py());
+        let given = this.codec.key_from(key, &this.name)?;
+        let partition = this.target(py, this.sight(py)?, &given)?;
+        let value = this.codec.value_from(value, &this.name)?;
+        Table::write(slf, partition, &given, value)
     }
 
     fn __delitem__(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -408,31 +411,30 @@ impl Table {
 
     #[pyo3(signature = (key, default = None))]
     fn setdefault<'py>(
-        &self,
-        py: Python<'py>,
+        slf: &Bound<'py, Self>,
         key: &Bound<'py, PyAny>,
         default: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let given = self.codec.key_from(key, &self.name)?;
-        if let Some(value) = self.read(py, self.sight(py)?, &given)? {
-            return self.value(py, &value);
+        let (this, py) = (slf.get(), slf.py());
+        let given = this.codec.key_from(key, &this.name)?;
+        if let Some(value) = this.read(py, this.sight(py)?, &given)? {
+            return this.value(py, &value);
         }
         let default = default.unwrap_or_else(|| py.None().into_bound(py));
-        self.__setitem__(py, key, &default)?;
+        Table::__setitem__(slf, key, &default)?;
         Ok(default)
     }
 
     #[pyo3(signature = (*arguments, **keywords))]
     fn update(
-        &self,
-        py: Python<'_>,
+        slf: &Bound<'_, Self>,
         arguments: &Bound<'_, PyTuple>,
         keywords: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
         // A dict knows what an update takes, and says what is wrong with it.
-        let changes = PyDict::new(py);
+        let changes = PyDict::new(slf.py());
         changes.call_method("update", arguments, keywords)?;
-        changes.iter().try_for_each(|(key, value)| self.__setitem__(py, &key, &value))
+        changes.iter().try_for_each(|(key, value)| Table::__setitem__(slf, &key, &value))
     }
 
     fn clear(&self, py: Python<'_>) -> PyResult<()> {
@@ -465,10 +467,11 @@ impl Table {
         }
     }
 
-    fn set_in(&self, py: Python<'_>, partition: u32, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        let given = self.codec.key_from(key, &self.name)?;
-        let value = self.codec.value_from(value, &self.name)?;
-        self.write(py, partition, &given, value)
+    fn set_in(slf: &Bound<'_, Self>, partition: u32, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let this = slf.get();
+        let given = this.codec.key_from(key, &this.name)?;
+        let value = this.codec.value_from(value, &this.name)?;
+        Table::write(slf, partition, &given, value)
     }
 
     fn delete_in(&self, py: Python<'_>, partition: u32, key: &Bound<'_, PyAny>) -> PyResult<bool> {
@@ -512,8 +515,8 @@ impl Table {
         Ok(dict)
     }
 
-    fn __ior__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.update(py, &PyTuple::new(py, [other])?, None)
+    fn __ior__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<()> {
+        Table::update(slf, &PyTuple::new(slf.py(), [other])?, None)
     }
 
     fn __repr__(&self) -> String {

@@ -1,0 +1,57 @@
+"""Which records the engine decodes itself."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable
+from typing import Any, Final
+
+from .. import _native
+from ..models.fields import REQUIRED
+from ..models.record import Record
+
+__all__ = ["native_decoder"]
+
+#: What the engine calls the types of flat fields.
+KINDS: Final[dict[Any, str]] = {str: "str", int: "int", float: "float", bool: "bool"}
+
+
+def native_decoder(model: type[Record], general: Callable[[bytes], Any]) -> Any | None:
+    """Return a decoder that writes the fields of a flat record by their offsets, or None where there is none.
+
+    Args:
+        model: A class of slots whose fields are text, numbers or truth values, with their own names in JSON.
+        general: Decodes whatever the fast way does not take, or raises.
+    """
+    if not is_plain(model):
+        return None
+    fields = []
+    model.converters()
+    for name, field in model._fields.items():
+        kind, nullable = flat_kind(field.type)
+        if kind is None or field.input_name != name or field.coerce:
+            return None
+        fields.append((name, f"{kind}?" if nullable else kind, field.required, None if field.default is REQUIRED else field.default))
+    return _native.RecordDecoder(model, fields, recycle=False, general=general)
+
+
+def is_plain(model: type[Record]) -> bool:
+    """Whether instances may be made without their constructor."""
+    options = model._options
+    special = options.abstract or options.allow_blessed_key or options.coerce or options.validation or options.coercions
+    bases = [base for base in model.__mro__ if issubclass(base, Record) and base is not Record]
+    owned = {name for base in bases for name in base.__dict__.get("__slots__", ())}
+    generated = "__init__" in model.__dict__ and model.__init__.__qualname__ == f"{model.__qualname__}.__init__"
+    return not special and generated and not hasattr(model, "__post_init__") and owned.issuperset(model._fields)
+
+
+def flat_kind(kind: Any) -> tuple[str | None, bool]:
+    """Return the engine's name of a field's type, and whether it may be null."""
+    arguments = typing.get_args(kind)
+    if len(arguments) == 2 and type(None) in arguments:
+        inner = next(one for one in arguments if one is not type(None))
+        return KINDS.get(inner), True
+    try:
+        return KINDS.get(kind), False
+    except TypeError:
+        return None, False
