@@ -20,7 +20,7 @@ __all__ = ["Event", "MemoryMessage", "current_event"]
 #: Says that an argument was not given where None has a meaning of its own.
 USE_EXISTING: Final[Any] = object()
 
-HeadersArgument: TypeAlias = Mapping[str, bytes] | Sequence[tuple[str, bytes]] | None
+HeadersArgument: TypeAlias = Mapping[str, bytes | None] | Sequence[tuple[str, bytes | None]] | None
 
 
 class MemoryMessage:

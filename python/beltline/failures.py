@@ -48,9 +48,7 @@ def annotate(error: BaseException, failure: Failure) -> None:
         error.add_note(note)
 
 
-def decode_error_handler(
-    app: App, policy: PolicyArgument | None, handler: str
-) -> Callable[[Any, Exception], object]:
+def decode_error_handler(app: App, policy: PolicyArgument | None, handler: str) -> Callable[[Any, Exception], object]:
     """Return what a stream calls as ``(message, error)`` for a record whose bytes it cannot decode.
 
     Raises:
@@ -141,9 +139,7 @@ class ErrorDesk:
         for message in messages:
             if message is not None:
                 await letters.send(message, failure_of(error, self.name, message, failure.attempts))
-        logger.error(
-            "%s failed on %s, sent to %s: %r", self.name, failure.address, letters.name, error, exc_info=error
-        )
+        logger.error("%s failed on %s, sent to %s: %r", self.name, failure.address, letters.name, error, exc_info=error)
 
     async def _settle_barren(self, error: Exception) -> None:
         """An error before the first event, or between two: nothing can be skipped, so it may not go on for ever."""

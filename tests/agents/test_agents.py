@@ -7,10 +7,16 @@ import functools
 import logging
 from typing import Any
 
-import pytest
-
 import beltline as bl
+import pytest
 from beltline.exceptions import ImproperlyConfigured
+
+
+async def failure_of(app: bl.App) -> None:
+    """Return never; raise the error that stops the app."""
+    while True:
+        app.raise_failure()
+        await asyncio.sleep(0.001)
 
 
 def make_app(**settings: Any) -> bl.App:
@@ -200,7 +206,7 @@ async def test_dead_letter_keeps_the_bytes_and_tells_the_cause() -> None:
 
     @app.agent(topic, name="reader", on_error=bl.dead_letter("bad"))
     async def read(stream: Any) -> None:
-        async for value in stream:
+        async for _ in stream:
             raise ValueError("never")
 
     @app.agent(app.topic("bad", value_serializer="raw"))
@@ -311,9 +317,7 @@ async def test_agent_that_fails_before_its_first_event_stops_the_app() -> None:
         patch.setattr(broken_delay, 0.0)
         await app.start()
         with pytest.raises(RuntimeError, match="no database"):
-            while True:
-                app.raise_failure()
-                await asyncio.sleep(0)
+            await failure_of(app)
     await app.stop()
 
 

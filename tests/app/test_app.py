@@ -6,11 +6,17 @@ import asyncio
 import sys
 from typing import Any
 
-import pytest
-
 import beltline as bl
+import pytest
 from beltline.exceptions import ImproperlyConfigured, NotReady
 from beltline.types import TP
+
+
+async def failure_of(app: bl.App) -> None:
+    """Return never; raise the error that stops the app."""
+    while True:
+        app.raise_failure()
+        await asyncio.sleep(0.001)
 
 
 def make_app(**settings: Any) -> bl.App:
@@ -122,9 +128,7 @@ async def test_error_in_a_timer_stops_the_app() -> None:
 
     await app.start()
     with pytest.raises(RuntimeError, match="tick"):
-        while True:
-            app.raise_failure()
-            await asyncio.sleep(0.001)
+        await failure_of(app)
     await app.stop()
     assert app.crashed
 

@@ -7,9 +7,8 @@ import threading
 import time
 from typing import Any
 
-import pytest
-
 import beltline as bl
+import pytest
 from beltline.exceptions import ImproperlyConfigured
 
 
@@ -258,9 +257,7 @@ async def test_threads_run_beside_the_loop_and_keep_the_order_of_a_key() -> None
         for value in range(60):
             await topic.send(key=f"k{value % 6}", value=value)
         await app.wait_idle()
-    assert {key: values for key, values in seen.items()} == {
-        f"k{rest}": [value for value in range(60) if value % 6 == rest] for rest in range(6)
-    }
+    assert seen == {f"k{rest}": [value for value in range(60) if value % 6 == rest] for rest in range(6)}
     assert sorted(results) == list(range(60))
     assert threading.main_thread().name not in names
     assert len(names) > 1

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import pytest
-
 import beltline as bl
+import pytest
 from beltline.exceptions import ImproperlyConfigured, Skip
 
 
@@ -47,9 +46,13 @@ async def test_error_of_the_iterable_reaches_the_reader() -> None:
         raise ValueError("no more")
 
     seen = []
-    with pytest.raises(ValueError, match="no more"):
+
+    async def read() -> None:
         async for value in app.stream(source()):
             seen.append(value)
+
+    with pytest.raises(ValueError, match="no more"):
+        await read()
     assert seen == [1]
 
 
@@ -193,7 +196,7 @@ async def test_noack_take_hands_out_events_that_are_acked_by_hand() -> None:
         for value in range(3):
             await topic.send(value=value)
         await app.wait_idle()
-    assert sum(lists, []) == [0, 1, 2]
+    assert [value for values in lists for value in values] == [0, 1, 2]
 
 
 async def test_through_goes_by_the_topic_in_between() -> None:

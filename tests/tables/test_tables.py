@@ -6,9 +6,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 import beltline as bl
+import pytest
 from beltline.exceptions import ImproperlyConfigured
 
 
@@ -44,9 +43,10 @@ async def test_changelog_bytes_are_those_of_faust() -> None:
 
     @app.on(numbers)
     def count(word: str) -> None:
-        table[word] += 1
-        if word == "é":
-            del table[word]
+        if word.startswith("-"):
+            del table[word[1:]]
+        else:
+            table[word] += 1
 
     changelog = app.topic("tables-counts-changelog", value_serializer="raw", allow_empty=True, partitions=2)
 
@@ -55,10 +55,10 @@ async def test_changelog_bytes_are_those_of_faust() -> None:
         log.append((message.key, message.value))
 
     async with app:
-        for word in ("foo", "é"):
+        for word in ("foo", "é", "-é"):
             await numbers.send(key=b"k", value=word)
             await app.wait_idle()
-    assert log == [(b'"foo"', b"1"), (b'"\\u00e9"', None)]
+    assert log == [(b'"foo"', b"1"), (b'"\\u00e9"', b"1"), (b'"\\u00e9"', None)]
 
 
 async def test_records_and_lists_are_restored_after_a_restart(tmp_path: Path) -> None:

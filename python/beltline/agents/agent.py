@@ -11,18 +11,20 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ..channels import Channel
-from ..events import HeadersArgument
-from ..exceptions import ImproperlyConfigured
-from ..streams.consumer import Consumer
-from ..streams.stream import Stream
+from beltline.channels import Channel
+from beltline.events import HeadersArgument
+from beltline.exceptions import ImproperlyConfigured
+from beltline.streams.consumer import Consumer
+from beltline.streams.stream import Stream
+
 from .current import set_current_agent
 from .sinks import sink_sender
 
 if TYPE_CHECKING:
-    from ..app.base import App
-    from ..policies import PolicyArgument
-    from ..topics import FutureMessage
+    from beltline.app.base import App
+    from beltline.policies import PolicyArgument
+    from beltline.topics import FutureMessage
+
     from .context import AgentTestContext
 
 __all__ = ["Agent", "AgentFunction"]
@@ -173,9 +175,7 @@ class Agent(Consumer, Generic[T]):
 
     def stream(self, index: int | None = None) -> Stream[Any]:
         """Return a new stream over the agent's channel; while it runs, one that shares the agent's events."""
-        return Stream(
-            self.channel, app=self.app, reader=self.reader, prefix=f"{self.name}-", concurrency_index=index
-        )
+        return Stream(self.channel, app=self.app, reader=self.reader, prefix=f"{self.name}-", concurrency_index=index)
 
     def prepare(self) -> None:
         """Open the channel, so that nothing sent from now on is missed."""

@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from ..channels import Channel
-from ..events import Event, HeadersArgument, MemoryMessage
-from ..streams.stream import Stream, Thrown, raise_thrown
+from beltline.channels import Channel
+from beltline.events import Event, HeadersArgument, MemoryMessage
+from beltline.streams.feeding import Thrown, raise_thrown
+from beltline.streams.stream import Stream
+
 from .agent import Agent
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from ..exceptions import ImproperlyConfigured
+from beltline.exceptions import ImproperlyConfigured
 
 if TYPE_CHECKING:
-    from ..app.base import App
+    from beltline.app.base import App
 
 __all__ = ["sink_sender"]
 

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any, Final
 from mode.proxy import ServiceProxy
 from mode.signals import Signal, SyncSignal
 
-from ..channels import Channel
-from ..events import HeadersArgument
-from ..exceptions import ImproperlyConfigured, NotReady
-from ..failures import LetterBox
-from ..policies import Failure
-from ..settings import Settings
-from ..streams.consumer import Consumer
-from ..streams.reader import Reader
-from ..streams.stream import Stream, raise_thrown
-from ..topics import FutureMessage, Topic
+from beltline.channels import Channel
+from beltline.events import HeadersArgument
+from beltline.exceptions import ImproperlyConfigured, NotReady
+from beltline.failures import LetterBox
+from beltline.policies import Failure
+from beltline.settings import Settings
+from beltline.streams.consumer import Consumer
+from beltline.streams.feeding import raise_thrown
+from beltline.streams.reader import Reader
+from beltline.streams.stream import Stream
+from beltline.topics import FutureMessage, Topic
+
 from .declarations import Declarations
 from .discovery import discover_modules, modules_to_search
 from .service import AppService
@@ -159,15 +161,15 @@ class App(Declarations, ServiceProxy):
 
     def main(self) -> None:
         """Run the command line: ``python app.py worker``. Does not return."""
-        from ..cli.main import run_app
+        from beltline.cli.main import run_app
 
         self.finalize()
         self.discover()
         run_app(self)
 
-    def Worker(self, **options: Any) -> Any:  # noqa: N802 - Faust's name
+    def Worker(self, **options: Any) -> Any:
         """Return a worker process for this app."""
-        from ..worker import Worker
+        from beltline.worker import Worker
 
         return (self.conf.Worker or Worker)(self, **options)
 
@@ -180,7 +182,7 @@ class App(Declarations, ServiceProxy):
             known = self.topics.get(name)
             # The description that says more is the one by which a missing topic is created.
             if known is None or (known.partitions is None and topic.partitions is not None):
-                self.topics[name] = topic
+                self.topics[name] = topic if len(names) == 1 else topic.derive_topic(topics=(name,))
         return topic
 
     def channel(self, **options: Any) -> Channel:
@@ -270,6 +272,7 @@ class App(Declarations, ServiceProxy):
             self._is_test = True
             session.prepare()
         self.session.start()
+        await self.session.wait_recovered()
 
     async def wait_idle(self, timeout: float = 30.0) -> None:
         """Return when every event is worked off and committed; for tests and scripts.

@@ -7,19 +7,21 @@ from collections.abc import Callable, Coroutine, Iterable
 from datetime import timedelta, tzinfo
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from ..agents.agent import Agent, AgentFunction
-from ..channels import Channel
-from ..exceptions import ImproperlyConfigured
-from ..handlers.handler import Handler
-from ..services import Clock, check_crontab, interval_seconds, run_crontab, run_timer
-from ..tables.table import Table as AppTable
+from beltline.agents.agent import Agent, AgentFunction
+from beltline.channels import Channel
+from beltline.exceptions import ImproperlyConfigured
+from beltline.handlers.handler import Handler
+from beltline.services import Clock, check_crontab, interval_seconds, run_crontab, run_timer
+from beltline.tables.table import Table as AppTable
+
 from .commands import CommandSpec
 
 if TYPE_CHECKING:
     from mode import Service
 
-    from ..policies import PolicyArgument
-    from ..topics import Topic
+    from beltline.policies import PolicyArgument
+    from beltline.topics import Topic
+
     from .base import App
 
 __all__ = ["Declarations"]
@@ -145,7 +147,7 @@ class Declarations:
                 fun,
                 app=self._app,
                 name=name,
-                channel=None if bare else channel,
+                channel=None if bare else cast("Channel | str | None", channel),
                 concurrency=concurrency,
                 sink=sink,
                 on_error=on_error,
@@ -163,7 +165,7 @@ class Declarations:
 
     # -- tables ----------------------------------------------------------------------------------------------------
 
-    def Table(self, name: str, *, default: Callable[[], Any] | None = None, **options: Any) -> AppTable[Any, Any]:  # noqa: N802
+    def Table(self, name: str, *, default: Callable[[], Any] | None = None, **options: Any) -> AppTable[Any, Any]:
         """Declare a table; the arguments are those of `beltline.tables.Table`.
 
         Raises:
@@ -210,7 +212,7 @@ class Declarations:
         seconds = interval_seconds(interval)
 
         def register(fun: F) -> F:
-            title = name or getattr(fun, "__name__", "timer")
+            title = str(name or getattr(fun, "__name__", "timer"))
             self.job_makers.append(
                 lambda clock: run_timer(
                     call_job(self._app, fun),
@@ -261,10 +263,11 @@ class Declarations:
     def make_services(self) -> list[Any]:
         """Return the services to start, making those that were declared as classes."""
         app = self._app
-        return [
-            one(loop=app.loop, beacon=app.beacon) if inspect.isclass(one) else one
-            for one in self._services
-        ]
+
+        def make(one: Any) -> Any:
+            return cast(Any, one)(loop=app.loop, beacon=app.beacon) if inspect.isclass(one) else one
+
+        return [make(one) for one in self._services]
 
     def command(self, *options: Any, base: type[Any] | None = None, **settings: Any) -> Callable[[F], F]:
         """Make a coroutine function a command of the command line.

@@ -8,7 +8,7 @@ import pkgutil
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from ..exceptions import ImproperlyConfigured
+from beltline.exceptions import ImproperlyConfigured
 
 __all__ = ["discover_modules", "modules_to_search"]
 

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Final
 
-from .._native import Belt
+from beltline._native import Belt
 
 __all__ = ["Driver"]
 

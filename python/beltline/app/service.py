@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mode.services import Service
 
-from ..exceptions import CorruptLogError, StorageError
-from ..streams.consumer import Consumer
+from beltline.exceptions import CorruptLogError, StorageError
+from beltline.streams.consumer import Consumer
 
 if TYPE_CHECKING:
     from .base import App
@@ -102,7 +102,9 @@ class AppService(Service):
         app = self.app
         loop = asyncio.get_running_loop()
         try:
-            app.session.belt.begin_stop(max(deadline - loop.time(), 0.0))
+            # What a failing handler has given back nobody will take any more: there is nothing to wait for.
+            patience = 0.0 if app.has_failed else max(deadline - loop.time(), 0.0)
+            app.session.belt.begin_stop(patience)
             if app.conf.stream_wait_empty:
                 from_topics = [consumer for consumer in consumers if consumer.get_topic_names()]
                 await join_all(from_topics, deadline)

@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
-from .._native import Belt
-from ..events import HeadersArgument, header_pairs
-from ..exceptions import ImproperlyConfigured
-from ..services import Clock, ManualClock, SystemClock
-from ..types import TP
+from beltline._native import Belt
+from beltline.events import HeadersArgument, header_pairs
+from beltline.exceptions import ImproperlyConfigured
+from beltline.services import Clock, ManualClock, SystemClock
+from beltline.types import TP
+
 from .driver import Driver
 
 if TYPE_CHECKING:
-    from ..tables.table import Table
-    from ..topics import Topic
+    from beltline._native import Guarantee, StartFrom
+    from beltline.tables.table import Table
+    from beltline.topics import Topic
+
     from .base import App
 
 __all__ = ["BeltSession"]
@@ -57,7 +60,7 @@ class BeltSession:
         self.app = app
         self.belt = Belt(
             conf.id,
-            guarantee=conf.processing_guarantee,
+            guarantee=cast("Guarantee", conf.processing_guarantee),
             commit_interval_ms=round(conf.broker_commit_interval * 1000),
             commit_bytes=conf.commit_bytes,
             commit_events=conf.broker_commit_every,
@@ -65,11 +68,11 @@ class BeltSession:
             queue_bytes=conf.queue_bytes,
             fetch_max_bytes=conf.consumer_max_fetch_size,
             outbox_bytes=conf.outbox_bytes,
-            start_from=conf.consumer_auto_offset_reset,
+            start_from=cast("StartFrom", conf.consumer_auto_offset_reset),
         )
         self.belt.open(
             directory=None if in_memory else str(conf.datadir),
-            sync=conf.sync,
+            sync=cast(Literal["always", "interval", "never"], conf.sync),
             sync_interval_ms=round(conf.sync_interval * 1000),
             manual_clock=manual_clock,
         )
@@ -234,9 +237,7 @@ class BeltSession:
         on_delivery: Any = None,
     ) -> int:
         pairs = header_pairs(headers)
-        self.app.on_produce_message.send(
-            key=key, value=value, partition=partition, timestamp=timestamp, headers=pairs
-        )
+        self.app.on_produce_message.send(key=key, value=value, partition=partition, timestamp=timestamp, headers=pairs)
         return self.belt.send(
             topic, key, value, partition=partition, timestamp=timestamp, headers=pairs, on_delivery=on_delivery
         )

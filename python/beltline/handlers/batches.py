@@ -10,7 +10,8 @@ from .held import Held, run_until_settled
 from .parameters import message_of
 
 if TYPE_CHECKING:
-    from ..streams.stream import Stream
+    from beltline.streams.stream import Stream
+
     from .handler import Handler
 
 __all__ = ["DEFAULT_WITHIN_S", "pump_batches"]
@@ -30,9 +31,7 @@ async def pump_batches(handler: Handler, stream: Stream[Any]) -> None:
     while not ended:
         taken: list[tuple[Any, Any]] = []
         held: list[Any] = []
-        ended = await stream.collect(
-            taken, held, handler.batch, within, lambda value: (value, message_of(stream))
-        )
+        ended = await stream.collect(taken, held, handler.batch, within, lambda value: (value, message_of(stream)))
         groups = by_partition(taken)
         for position, (values, messages) in enumerate(groups):
             try:

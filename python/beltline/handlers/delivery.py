@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..channels import Channel
-from ..exceptions import ImproperlyConfigured
-from ..topics import Topic
+from beltline.channels import Channel
+from beltline.exceptions import ImproperlyConfigured
+from beltline.topics import Topic
 
 if TYPE_CHECKING:
-    from ..app.base import App
+    from beltline.app.base import App
 
 __all__ = ["Delivery"]
 

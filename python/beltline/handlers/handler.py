@@ -8,23 +8,24 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from ..agents.agent import function_name, is_async_generator, is_coroutine_function
-from ..channels import Channel
-from ..exceptions import ImproperlyConfigured
-from ..failures import ErrorDesk
-from ..streams.consumer import Consumer
-from ..streams.forwarding import repartition
-from ..streams.keys import group_key
-from ..streams.stream import Stream
-from ..topics import Topic
+from beltline.agents.agent import function_name, is_async_generator, is_coroutine_function
+from beltline.channels import Channel
+from beltline.exceptions import ImproperlyConfigured
+from beltline.failures import ErrorDesk
+from beltline.streams.consumer import Consumer
+from beltline.streams.forwarding import repartition
+from beltline.streams.keys import group_key
+from beltline.streams.stream import Stream
+from beltline.topics import Topic
+
 from .batches import pump_batches
 from .delivery import Delivery
 from .parameters import parameters_of
 from .threads import MAX_THREADS, Lanes, pump_threads
 
 if TYPE_CHECKING:
-    from ..app.base import App
-    from ..policies import PolicyArgument
+    from beltline.app.base import App
+    from beltline.policies import PolicyArgument
 
 __all__ = ["Handler"]
 
@@ -109,7 +110,9 @@ class Handler(Consumer):
         if batch is not None and batch < 1:
             raise ImproperlyConfigured(f"handler {name}: batch={batch}, but a list has at least one event")
         if self.within is not None and batch is None:
-            raise ImproperlyConfigured(f"handler {name}: within={self.within} says when a list is given out; add batch=")
+            raise ImproperlyConfigured(
+                f"handler {name}: within={self.within} says when a list is given out; add batch="
+            )
         if threads is None:
             return
         if not 1 <= threads <= MAX_THREADS:
@@ -128,7 +131,7 @@ class Handler(Consumer):
             self.delivery.open()
         self._source = self.channel
         if self.key is not None:
-            original = Stream(self.channel, app=self.app, reader=self.reader)
+            original: Stream[Any] = Stream(self.channel, app=self.app, reader=self.reader)
             between = original.repartition_topic(self.key.label, self.key.type)
             between.open_source(self.reader, self.on_decode_error)
             self._source = between
@@ -140,9 +143,7 @@ class Handler(Consumer):
 
     async def run(self, index: int) -> None:
         """Call the function until the stream ends."""
-        stream = self.streams[index] = Stream(
-            self._source, app=self.app, reader=self.reader, concurrency_index=index
-        )
+        stream = self.streams[index] = Stream(self._source, app=self.app, reader=self.reader, concurrency_index=index)
         pump = self._choose_pump(index)
         try:
             while True:
@@ -224,7 +225,7 @@ class Common:
 
 
 def input_channel(app: App, channel: Any, value_type: Any, name: str) -> Channel:
-    """Return the topic or channel that is meant; a topic given by its name holds what the function is annotated with."""
+    """Return the topic or channel that is meant; one given by its name holds what the function is annotated with."""
     if isinstance(channel, Channel):
         return channel
     if isinstance(channel, str):

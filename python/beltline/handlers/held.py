@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from ..failures import ErrorDesk
-    from ..streams.stream import Stream
+    from beltline.failures import ErrorDesk
+    from beltline.streams.stream import Stream
 
 __all__ = ["Held", "run_until_settled"]
 

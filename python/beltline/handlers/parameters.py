@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..events import Event
-from ..exceptions import ImproperlyConfigured
+from beltline.events import Event
+from beltline.exceptions import ImproperlyConfigured
 
 __all__ = ["Parameters", "parameters_of"]
 

@@ -13,7 +13,8 @@ from .held import Held, run_until_settled
 from .parameters import message_of
 
 if TYPE_CHECKING:
-    from ..streams.stream import Stream
+    from beltline.streams.stream import Stream
+
     from .handler import Handler
 
 __all__ = ["Lanes", "pump_threads"]
@@ -127,9 +128,7 @@ class Lanes:
         finally:
             worker.stop()
 
-    async def _run_one(
-        self, worker: Worker, message: Any, positional: list[Any], keywords: dict[str, Any]
-    ) -> None:
+    async def _run_one(self, worker: Worker, message: Any, positional: list[Any], keywords: dict[str, Any]) -> None:
         handler = self._handler
 
         async def call() -> None:

@@ -6,14 +6,15 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from ..exceptions import ImproperlyConfigured
-from ..failures import ErrorDesk
+from beltline.exceptions import ImproperlyConfigured
+from beltline.failures import ErrorDesk
+
 from .reader import Reader
 from .stream import Stream
 
 if TYPE_CHECKING:
-    from ..app.base import App
-    from ..policies import PolicyArgument
+    from beltline.app.base import App
+    from beltline.policies import PolicyArgument
 
 __all__ = ["Consumer"]
 
@@ -88,6 +89,10 @@ class Consumer:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self.app.fatal(error)
+
+    def get_topic_names(self) -> tuple[str, ...]:
+        """Return the names of the topics it consumes."""
+        return ()
 
     def is_idle(self) -> bool:
         """Whether no item of a channel in memory waits or is worked on; the belt knows about topics."""

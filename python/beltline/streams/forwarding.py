@@ -7,12 +7,14 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..channels import Channel
-from ..topics import Topic
+from beltline.channels import Channel
+from beltline.topics import Topic
+
 from .keys import GroupKey, dump_key
 
 if TYPE_CHECKING:
-    from ..failures import ErrorDesk
+    from beltline.failures import ErrorDesk
+
     from .stream import Stream
 
 __all__ = ["forward_values", "repartition"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-from ..exceptions import ImproperlyConfigured
+from beltline.exceptions import ImproperlyConfigured
 
 __all__ = ["GroupKey", "dump_key", "group_key", "repartition_topic_name"]
 
@@ -50,7 +50,9 @@ def group_key(key: Any, name: str | None = None) -> GroupKey:
     function_name = getattr(key, "__name__", "")
     label = name or ("" if function_name == "<lambda>" else function_name)
     if not label:
-        raise ImproperlyConfigured("grouping by a lambda needs a name, which becomes part of a topic's: name='customer'")
+        raise ImproperlyConfigured(
+            "grouping by a lambda needs a name, which becomes part of a topic's: name='customer'"
+        )
     return GroupKey(label, key, None)
 
 
@@ -80,6 +82,6 @@ def dump_key(key: Any) -> bytes | None:
         return key
     if isinstance(key, str):
         return key.encode()
-    from ..serializers import get_serde
+    from beltline.serializers import get_serde
 
     return get_serde(None, "json").dumps(key)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .._native import Subscription
+from beltline._native import Subscription
 
 if TYPE_CHECKING:
-    from ..app.base import App
-    from ..policies import PolicyArgument
+    from beltline.app.base import App
+    from beltline.policies import PolicyArgument
 
 __all__ = ["Reader"]
 

@@ -7,19 +7,22 @@ import inspect
 import logging
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
 from types import GenericAlias
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
-from .. import _native
-from ..channels import Channel
-from ..events import Event
-from ..exceptions import ImproperlyConfigured, Skip
-from ..topics import Topic
+from beltline import _native
+from beltline.channels import Channel
+from beltline.events import Event
+from beltline.exceptions import ImproperlyConfigured, Skip
+from beltline.topics import Topic
+
+from .feeding import feed_queue
 from .forwarding import forward_values, repartition
 from .keys import group_key, repartition_topic_name
 from .reader import Reader
+from .views import NativeView, View
 
 if TYPE_CHECKING:
-    from ..app.base import App
+    from beltline.app.base import App
 
 __all__ = ["Stream"]
 
@@ -42,56 +45,6 @@ else:
         __class_getitem__ = classmethod(lambda cls, _: cls)
 
 
-class Thrown:
-    """An item of a queue that makes its reader raise an error."""
-
-    __slots__ = ("error",)
-
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
-
-
-def raise_thrown(value: Any) -> Any:
-    """Processor that raises what was thrown into the queue."""
-    if isinstance(value, Thrown):
-        raise value.error
-    return value
-
-
-class View(Generic[T]):
-    """A stream seen as items or events; the iteration stays native."""
-
-    __slots__ = ("_iterator", "_mode", "_stream")
-
-    def __init__(self, stream: Stream[Any], mode: _native.StreamMode) -> None:
-        self._stream = stream
-        self._mode = mode
-        self._iterator: AsyncIterator[T] | None = None
-
-    def __aiter__(self) -> AsyncIterator[T]:
-        return self._stream._iterate(self._mode)
-
-    def __anext__(self) -> Any:
-        if self._iterator is None:
-            self._iterator = self.__aiter__()
-        return self._iterator.__anext__()
-
-    async def aclose(self) -> None:
-        """Nothing to close: the stream can be iterated again."""
-
-
-class _Native(Generic[T]):
-    """Hands the stream itself to ``async for``, past its own ``__aiter__``."""
-
-    __slots__ = ("_stream",)
-
-    def __init__(self, stream: Stream[T]) -> None:
-        self._stream = stream
-
-    def __aiter__(self) -> Any:
-        return self._stream
-
-
 class Stream(NativeStream[T]):
     """Values of a topic or channel, one after the other; the one before counts as done when the next is asked for.
 
@@ -109,7 +62,8 @@ class Stream(NativeStream[T]):
     app: App
     channel: Channel
 
-    __class_getitem__ = classmethod(GenericAlias)
+    if not TYPE_CHECKING:
+        __class_getitem__ = classmethod(GenericAlias)
 
     def __new__(
         cls,
@@ -132,7 +86,7 @@ class Stream(NativeStream[T]):
         def make_event(key: Any, value: Any, message: _native.Message) -> Event:
             return Event(app, key, value, None, message)
 
-        made = super().__new__(
+        made: Any = super().__new__(
             cls,
             source.source,
             key_decode=source.key_decode,
@@ -152,7 +106,7 @@ class Stream(NativeStream[T]):
         made._held = []
         made._next = made._prev = None
         made._tasks = set()
-        return made
+        return cast("Stream[Any]", made)
 
     def __init__(self, *_: Any, **__: Any) -> None:
         # All is done in __new__, because the native part takes its source there.
@@ -183,7 +137,7 @@ class Stream(NativeStream[T]):
     def raw_values(self) -> AsyncIterable[T]:
         """The decoded values without processors, natively."""
         self.mode = "values"
-        return _Native(self)
+        return NativeView(self)
 
     async def _processed(self, mode: _native.StreamMode) -> AsyncIterator[Any]:
         async for raw in self.raw_values():
@@ -281,7 +235,8 @@ class Stream(NativeStream[T]):
                 async with asyncio.timeout_at(loop.time() + DRAIN_CHECK_S if batch else None) as timer:
                     while len(batch) < max_:
                         value = await self.__anext__()
-                        when, _ = timer.when(), timer.reschedule(None)
+                        when = timer.when()
+                        timer.reschedule(None)
                         try:
                             value = await self._process(value)
                         except Skip:
@@ -434,7 +389,7 @@ class Stream(NativeStream[T]):
     def _start_forwarder(
         self, forward: Callable[[Stream[Any], Any], Coroutine[Any, Any, None]], owner: Stream[Any]
     ) -> None:
-        from ..failures import ErrorDesk
+        from beltline.failures import ErrorDesk
 
         source = self._successor(self.channel, auto_ack=True, processors=())
         desk = ErrorDesk(self.app, f"{self.reader.name} (forwarding {self.channel})", self.reader.policy)
@@ -509,26 +464,3 @@ class Stream(NativeStream[T]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.channel}>"
-
-
-async def feed_queue(iterable: Iterable[Any] | AsyncIterable[Any], queue: Any) -> None:
-    """Put everything from an iterable into a queue, then close it; an error of the iterable reaches the reader."""
-    try:
-        if isinstance(iterable, AsyncIterable):
-            async for value in iterable:
-                await put_waiting(queue, value)
-        else:
-            for value in iterable:
-                await put_waiting(queue, value)
-    except Exception as error:
-        await put_waiting(queue, Thrown(error))
-    finally:
-        queue.close()
-
-
-async def put_waiting(queue: Any, value: Any) -> None:
-    """Put a value into a queue, waiting for room."""
-    while (writable := queue.when_writable()) is not None:
-        await writable
-    if not queue.closed:
-        queue.put_nowait(value)

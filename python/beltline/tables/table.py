@@ -7,18 +7,19 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 from types import GenericAlias
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
-from .. import _native
-from .._native import RecordDecoder
-from ..events import current_event
-from ..exceptions import ImproperlyConfigured
-from ..serializers import get_serde
-from ..topics import Topic
+from beltline import _native
+from beltline._native import RecordDecoder
+from beltline.events import current_event
+from beltline.exceptions import ImproperlyConfigured
+from beltline.serializers import get_serde
+from beltline.topics import Topic
+
 from .ansitable import ansitable
 
 if TYPE_CHECKING:
-    from ..app.base import App
+    from beltline.app.base import App
 
 __all__ = ["Table"]
 
@@ -67,7 +68,8 @@ class Table(NativeTable[KT, VT]):
     key_type: Any
     value_type: Any
 
-    __class_getitem__ = classmethod(GenericAlias)
+    if not TYPE_CHECKING:
+        __class_getitem__ = classmethod(GenericAlias)
 
     def __new__(
         cls,
@@ -87,20 +89,24 @@ class Table(NativeTable[KT, VT]):
     ) -> Table[Any, Any]:
         """Make a table without shards; they come when the app starts."""
         if default is not None and not callable(default):
-            raise ImproperlyConfigured(f"table {name}: default={default!r} is called for missing keys; write 'int' or a function")
+            raise ImproperlyConfigured(
+                f"table {name}: default={default!r} is called for missing keys; write 'int' or a function"
+            )
         key_serde = get_serde(key_type, key_serializer or changelog_codec(key_type))
         value_serde = get_serde(value_type, value_serializer or changelog_codec(value_type))
         loads = value_serde.loads
-        made = super().__new__(
+        made: Any = super().__new__(
             cls,
             name,
-            key_loads=tuple_keys(load_function(key_serde.loads)) if key_type is None else load_function(key_serde.loads),
+            key_loads=tuple_keys(load_function(key_serde.loads))
+            if key_type is None
+            else load_function(key_serde.loads),
             key_dumps=key_serde.dumps,
             value_kind=UNBOXED.get(value_type, "json" if value_type is None else "object"),
             value_loads=load_function(loads),
             value_dumps=value_serde.dumps,
             default=default,
-            on_foreign_key=warn_foreign_key,
+            on_foreign_key=lambda _, key, partition, expected: warn_foreign_key(name, key, partition, expected),
         )
         made.app = app
         made.key_type = key_type
@@ -109,7 +115,7 @@ class Table(NativeTable[KT, VT]):
         made.wanted_partitions = partitions
         made._changelog_topic = changelog_topic
         made._recover_callbacks = [] if on_recover is None else [on_recover]
-        return made
+        return cast("Table[Any, Any]", made)
 
     def __init__(self, *_: Any, **__: Any) -> None:
         # All is done in __new__, because the native part takes its codecs there.
@@ -209,8 +215,9 @@ def load_function(loads: Any) -> Callable[[bytes], Any] | None:
     if isinstance(loads, RecordDecoder):
         return loads.decode
     if callable(loads):
-        return loads
-    return {"str": bytes.decode, "bytes": bytes}.get(loads)
+        return cast(Callable[[bytes], Any], loads)
+    by_name: dict[str, Callable[[bytes], Any]] = {"str": bytes.decode, "bytes": bytes}
+    return by_name.get(loads)
 
 
 def tuple_keys(loads: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
@@ -226,13 +233,13 @@ def tuple_keys(loads: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
     return load_key
 
 
-def warn_foreign_key(table: Any, key: Any, partition: int, expected: int) -> None:
+def warn_foreign_key(table: str, key: Any, partition: int, expected: int) -> None:
     """Say once, with the cure, that a table holds partial values of one key in several partitions."""
     logger.warning(
         "table %s: key %r is written from partition %d, but events with that key belong to partition %d. The table "
         "would hold a part of its value in every partition. Cure: group the events by what the table is keyed by: "
         "@app.on(topic, by=Model.field) or stream.group_by(Model.field)",
-        table.name,
+        table,
         key,
         partition,
         expected,
