@@ -4,3 +4,4 @@
 //! whichever face wrote it.
 
 pub mod json;
+pub mod record;

@@ -1,0 +1,206 @@
+//! One JSON value: its end, and what it is.
+
+use std::borrow::Cow;
+
+use crate::json;
+
+/// Objects and arrays may lie this deep in a field that is skipped.
+const MAX_DEPTH: usize = 64;
+
+/// Digits that always fit 64 bits.
+const MAX_INT_DIGITS: usize = 18;
+
+/// Powers of ten that a float holds exactly.
+const EXACT_POWERS: [f64; 23] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20,
+    1e21, 1e22,
+];
+
+/// Integers up to here are floats without rounding.
+const MAX_EXACT_MANTISSA: u64 = 1 << 53;
+
+/// A value that is no object and no array.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Scalar<'a> {
+    /// Text in ASCII, without escapes.
+    Ascii(&'a [u8]),
+    /// Any other text.
+    Text(Cow<'a, str>),
+    /// An integer.
+    Int(i64),
+    /// A number with a point or an exponent.
+    Float(f64),
+    /// `true` or `false`.
+    Bool(bool),
+    /// `null`.
+    Null,
+}
+
+/// The place after blanks.
+#[inline]
+pub(crate) fn skip_blanks(bytes: &[u8], mut at: usize) -> usize {
+    while matches!(bytes.get(at), Some(b' ' | b'\n' | b'\t' | b'\r')) {
+        at += 1;
+    }
+    at
+}
+
+/// Reads the scalar at `at`; returns it and the place after it. `None` for anything else.
+#[inline]
+pub(crate) fn scalar(bytes: &[u8], at: usize) -> Option<(Scalar<'_>, usize)> {
+    match bytes.get(at)? {
+        b'"' => string(bytes, at),
+        b'-' | b'0'..=b'9' => number(bytes, at),
+        b't' => bytes[at..].starts_with(b"true").then_some((Scalar::Bool(true), at + 4)),
+        b'f' => bytes[at..].starts_with(b"false").then_some((Scalar::Bool(false), at + 5)),
+        b'n' => bytes[at..].starts_with(b"null").then_some((Scalar::Null, at + 4)),
+        _ => None,
+    }
+}
+
+/// Eight bytes at once: a bit for each byte that ends plain text (a quote, a backslash, a control character, anything
+/// beyond ASCII). Bits above the first one may be wrong, as borrows run upwards.
+#[inline]
+fn special(word: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    let has_zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
+    let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
+    has_zero(word ^ (ONES * u64::from(b'"'))) | has_zero(word ^ (ONES * u64::from(b'\\'))) | control | (word & HIGHS)
+}
+
+/// The first byte from `at` on that is not plain text.
+#[inline]
+fn plain_end(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(chunk) = bytes.get(at..at + 8).and_then(|chunk| chunk.first_chunk::<8>()) {
+        let found = special(u64::from_le_bytes(*chunk));
+        if found != 0 {
+            return at + (found.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    while bytes.get(at).is_some_and(|byte| (0x20..0x80).contains(byte) && *byte != b'"' && *byte != b'\\') {
+        at += 1;
+    }
+    at
+}
+
+/// Reads the string whose opening quote is at `at`.
+#[inline]
+pub(crate) fn string(bytes: &[u8], at: usize) -> Option<(Scalar<'_>, usize)> {
+    let end = plain_end(bytes, at + 1);
+    if bytes.get(end) == Some(&b'"') {
+        return Some((Scalar::Ascii(&bytes[at + 1..end]), end + 1));
+    }
+    string_with_more(bytes, at, end)
+}
+
+/// Strings with escapes, or beyond ASCII.
+#[cold]
+fn string_with_more(bytes: &[u8], start: usize, mut at: usize) -> Option<(Scalar<'_>, usize)> {
+    loop {
+        match bytes.get(at)? {
+            b'"' => break,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    let text = json::read_string(&bytes[start..=at])?;
+    Some((Scalar::Text(text), at + 1))
+}
+
+#[inline]
+fn number(bytes: &[u8], start: usize) -> Option<(Scalar<'_>, usize)> {
+    let negative = bytes[start] == b'-';
+    let first = start + usize::from(negative);
+    let (mut at, mut mantissa) = (first, 0u64);
+    let digit = |at: usize| bytes.get(at).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10);
+    while let Some(next) = digit(at) {
+        mantissa = mantissa.wrapping_mul(10).wrapping_add(u64::from(next));
+        at += 1;
+    }
+    let whole = at - first;
+    if whole == 0 || (whole > 1 && bytes[first] == b'0') {
+        return None;
+    }
+    if !matches!(bytes.get(at), Some(b'.' | b'e' | b'E')) {
+        if whole > MAX_INT_DIGITS {
+            return None;
+        }
+        let number = mantissa as i64;
+        return Some((Scalar::Int(if negative { -number } else { number }), at));
+    }
+    let mut places = 0;
+    if bytes[at] == b'.' {
+        at += 1;
+        let point = at;
+        while let Some(next) = digit(at) {
+            mantissa = mantissa.wrapping_mul(10).wrapping_add(u64::from(next));
+            at += 1;
+        }
+        places = at - point;
+        if places == 0 {
+            return None;
+        }
+    }
+    let simple = !matches!(bytes.get(at), Some(b'e' | b'E'));
+    if simple && whole + places <= MAX_INT_DIGITS && mantissa <= MAX_EXACT_MANTISSA && places < EXACT_POWERS.len() {
+        // One division of two exact floats rounds once, hence correctly (Clinger, 1990).
+        let number = mantissa as f64 / EXACT_POWERS[places];
+        return Some((Scalar::Float(if negative { -number } else { number }), at));
+    }
+    let end = float_end(bytes, at);
+    json::read_float(&bytes[start..end]).map(|number| (Scalar::Float(number), end))
+}
+
+/// The place after an exponent; whether it is a right one is seen when the number is read.
+fn float_end(bytes: &[u8], mut at: usize) -> usize {
+    while matches!(bytes.get(at), Some(b'e' | b'E' | b'+' | b'-' | b'0'..=b'9')) {
+        at += 1;
+    }
+    at
+}
+
+/// The place after any value, checked in full; `None` when it is no JSON, or too deep.
+pub(crate) fn skip(bytes: &[u8], at: usize, depth: usize) -> Option<usize> {
+    match bytes.get(at)? {
+        b'{' | b'[' if depth == MAX_DEPTH => None,
+        b'[' => skip_items(bytes, at, depth, b']'),
+        b'{' => skip_items(bytes, at, depth, b'}'),
+        _ => scalar(bytes, at).map(|(_, end)| end).or_else(|| long_integer_end(bytes, at)),
+    }
+}
+
+/// The place after an integer that is too long to be a value here.
+fn long_integer_end(bytes: &[u8], at: usize) -> Option<usize> {
+    let first = at + usize::from(bytes.get(at) == Some(&b'-'));
+    let digits = bytes.get(first..)?.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let end = first + digits;
+    let is_long = digits > MAX_INT_DIGITS && bytes[first] != b'0';
+    (is_long && !matches!(bytes.get(end), Some(b'.' | b'e' | b'E'))).then_some(end)
+}
+
+fn skip_items(bytes: &[u8], at: usize, depth: usize, close: u8) -> Option<usize> {
+    let mut at = skip_blanks(bytes, at + 1);
+    if bytes.get(at) == Some(&close) {
+        return Some(at + 1);
+    }
+    loop {
+        if close == b'}' {
+            if bytes.get(at) != Some(&b'"') {
+                return None;
+            }
+            at = skip_blanks(bytes, string(bytes, at)?.1);
+            if bytes.get(at) != Some(&b':') {
+                return None;
+            }
+            at = skip_blanks(bytes, at + 1);
+        }
+        at = skip_blanks(bytes, skip(bytes, at, depth + 1)?);
+        match bytes.get(at)? {
+            b',' => at = skip_blanks(bytes, at + 1),
+            byte if *byte == close => return Some(at + 1),
+            _ => return None,
+        }
+    }
+}
