@@ -1,9 +1,53 @@
-# The only front door. Every target works from a fresh clone.
-.PHONY: test lint
+# The only front door. Every target works from a fresh clone with Rust and Python 3.11 or newer.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Interpreters beside the main one on which the Python tests run too, where they are installed.
+PYTHONS ?= python3.11 python3.12 python3.13
+RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 
-test: lint ## Everything: lints, unit tests, documentation examples.
-	cargo test --locked
+.PHONY: help build demo test test-rust test-python bench lint wheel clean
 
-lint: ## Formatting and lints, warnings are errors.
-	cargo fmt --check
-	cargo clippy --all-targets --locked -- -D warnings
+help: ## This list.
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+build: $(VENV)/.built ## A virtual environment in .venv with beltline and its command.
+
+$(VENV)/.tools: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet 'maturin>=1.13,<2'
+	$(BIN)/python -m pip install --quiet --group dev
+	@touch $@
+
+$(VENV)/.built: $(VENV)/.tools $(RUST_SOURCES)
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --release --quiet
+	@touch $@
+
+demo: build ## The flights of a year over the belt: 336,776 events, three tables.
+	$(BIN)/python examples/flights/demo.py
+
+test: lint test-rust test-python ## Everything: lints, Rust, simulation, Python, documentation examples.
+	@echo "all tests passed"
+
+test-rust:
+	cargo test --workspace --exclude beltline-python --locked --quiet
+
+test-python: build
+	PYTHONS="$(PYTHONS)" $(BIN)/python tests/interpreters.py
+
+bench: build ## Speed, as ratios in one run on one core; see benchmarks/RESULTS.md.
+	$(BIN)/python benchmarks/run.py
+
+lint: build ## Formatting, lints, types; warnings are errors.
+	cargo fmt --all --check
+	PYO3_PYTHON=$(CURDIR)/$(BIN)/python cargo clippy --workspace --all-targets --locked -- -D warnings
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+wheel: $(VENV)/.tools ## A wheel for this interpreter in target/wheels.
+	$(BIN)/maturin build --release
+
+clean: ## Remove what was built; data directories stay.
+	rm -rf $(VENV) target

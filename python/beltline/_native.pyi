@@ -484,22 +484,22 @@ class RecordDecoder:
         record_class: type[Any],
         fields: Sequence[tuple[str, str, bool, Any]],
         *,
-        recycle: bool,
         general: Callable[[bytes], Any],
     ) -> RecordDecoder:
         """Makes a decoder.
 
         Args:
-            record_class: The class whose annotated fields are slots.
-            fields: ``(name, kind, required, default)`` in order.
-            recycle: Re-use an instance that nobody else holds.
+            record_class: The class whose annotated fields are slots; its constructor is not called.
+            fields: ``(name, kind, required, default)`` in order; kinds are ``str int float bool``, with ``?`` where null
+                is allowed.
             general: Decodes whatever the fast way does not take, or raises.
         """
 
-    def decode(self, value: bytes) -> Any: ...
+    @property
+    def is_fast(self) -> bool:
+        """Whether instances are filled by offset; otherwise everything goes the general way."""
 
-def encode_record(record: Any, /, *args: Any, **kwargs: Any) -> bytes:
-    """JSON bytes of an instance."""
+    def decode(self, value: bytes) -> Any: ...
 
 def current_stream() -> Stream[Any] | None:
     """The stream whose event the running task (or thread) works on."""

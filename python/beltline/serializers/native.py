@@ -32,7 +32,7 @@ def native_decoder(model: type[Record], general: Callable[[bytes], Any]) -> Any 
         if kind is None or field.input_name != name or field.coerce:
             return None
         fields.append((name, f"{kind}?" if nullable else kind, field.required, None if field.default is REQUIRED else field.default))
-    return _native.RecordDecoder(model, fields, recycle=False, general=general)
+    return _native.RecordDecoder(model, fields, general=general)
 
 
 def is_plain(model: type[Record]) -> bool:

@@ -2,8 +2,10 @@
 //!
 //! - `guarded`: a cell whose content is borrowed for the time of one Rust call, without a lock
 //! - `stop`: `StopIteration` re-used from event to event, and the `am_send` slot of Python 3.11
+//! - `slots`: attributes written by their offset
 //! - `context`: the context variable that says which stream the running task works on
 
 pub mod context;
 pub mod guarded;
+pub mod slots;
 pub mod stop;

@@ -1,14 +1,61 @@
 //! The decoder of one class.
 
-use pyo3::exceptions::PyTypeError;
+use beltline_codec::record::{self, FieldKind, FieldSpec, Outcome, RecordSink, Scalar};
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBool, PyBytes, PyFloat, PyString, PyType};
+
+use crate::raw::guarded::Guarded;
+use crate::raw::slots::{SlotClass, SlotObject};
+use crate::records::text_cache::{Repeats, TextCache};
+
+/// The part that learns.
+struct Learned {
+    codec: record::RecordDecoder,
+    texts: TextCache,
+    repeats: Vec<Repeats>,
+}
 
 /// Decodes the values of a topic to instances of one class.
 #[pyclass(frozen, module = "beltline._native")]
 pub struct RecordDecoder {
+    /// `None`: the class has no slots that can be written by offset, and everything goes the general way.
+    class: Option<SlotClass>,
+    /// Defaults by field; `None` where the field is required.
+    defaults: Vec<Option<Py<PyAny>>>,
+    learned: Guarded<Learned>,
     general: Py<PyAny>,
+}
+
+/// Writes values into the slots of a new instance.
+struct Fill<'a, 'class, 'py> {
+    py: Python<'py>,
+    object: SlotObject<'py, 'class>,
+    texts: &'a mut TextCache,
+    repeats: &'a mut [Repeats],
+}
+
+impl RecordSink for Fill<'_, '_, '_> {
+    #[inline]
+    fn field(&mut self, index: usize, value: Scalar<'_>) {
+        let py = self.py;
+        let value = match value {
+            Scalar::Ascii(bytes) => match self.repeats.get_mut(index) {
+                Some(repeats) => self.texts.text(py, bytes, repeats),
+                None => return,
+            },
+            Scalar::Text(text) => PyString::new(py, &text).into_any().unbind(),
+            Scalar::Int(number) => match number.into_pyobject(py) {
+                Ok(number) => number.into_any().unbind(),
+                Err(never) => match never {},
+            },
+            Scalar::Float(number) => PyFloat::new(py, number).into_any().unbind(),
+            Scalar::Bool(flag) => PyBool::new(py, flag).to_owned().into_any().unbind(),
+            Scalar::Null => py.None(),
+        };
+        self.object.write(index, value);
+    }
 }
 
 impl RecordDecoder {
@@ -16,23 +63,74 @@ impl RecordDecoder {
     ///
     /// # Errors
     /// What the general decoder raises.
+    #[inline]
     pub fn decode_borrowed(&self, py: Python<'_>, bytes: &[u8]) -> PyResult<Py<PyAny>> {
+        if let Some(class) = &self.class
+            && let Some(object) = self.decode_fast(py, class, bytes)?
+        {
+            return Ok(object);
+        }
         self.general.call1(py, (PyBytes::new(py, bytes),))
     }
+
+    #[inline]
+    fn decode_fast(&self, py: Python<'_>, class: &SlotClass, bytes: &[u8]) -> PyResult<Option<Py<PyAny>>> {
+        let object = class.make(py)?;
+        let mut learned = self.learned.hold(py, "the decoder of a record")?;
+        let Learned { codec, texts, repeats } = &mut *learned;
+        let mut fill = Fill { py, object, texts, repeats };
+        let outcome = codec.decode(bytes, &mut fill);
+        let mut object = fill.object;
+        drop(learned);
+        let Outcome::Done { seen } = outcome else { return Ok(None) };
+        if seen.count_ones() as usize != self.defaults.len() {
+            for (index, default) in self.defaults.iter().enumerate().filter(|(index, _)| seen & (1 << index) == 0) {
+                object.write(index, default.as_ref().map_or_else(|| py.None(), |default| default.clone_ref(py)));
+            }
+        }
+        Ok(Some(object.into_object().unbind()))
+    }
+}
+
+/// A kind as Python names it: `str`, `int?` …
+fn parse_kind(name: &str, kind: &str) -> PyResult<(FieldKind, bool)> {
+    let (plain, nullable) = kind.strip_suffix('?').map_or((kind, false), |plain| (plain, true));
+    let kind = match plain {
+        "str" => FieldKind::Text,
+        "int" => FieldKind::Int,
+        "float" => FieldKind::Float,
+        "bool" => FieldKind::Bool,
+        other => return Err(PyValueError::new_err(format!("field {name}: there is no kind {other:?}"))),
+    };
+    Ok((kind, nullable))
 }
 
 #[pymethods]
 impl RecordDecoder {
     #[new]
-    #[pyo3(signature = (record_class, fields, *, recycle, general))]
+    #[pyo3(signature = (record_class, fields, *, general))]
     fn new(
-        record_class: &Bound<'_, PyAny>,
+        record_class: &Bound<'_, PyType>,
         fields: Vec<(String, String, bool, Py<PyAny>)>,
-        recycle: bool,
         general: Py<PyAny>,
     ) -> PyResult<Self> {
-        let _ = (record_class, fields, recycle);
-        Ok(RecordDecoder { general })
+        let names: Vec<String> = fields.iter().map(|(name, ..)| name.clone()).collect();
+        let class = SlotClass::of(record_class, &names)?;
+        let (mut specs, mut defaults) = (Vec::with_capacity(fields.len()), Vec::with_capacity(fields.len()));
+        for (name, kind, required, default) in fields {
+            let (kind, nullable) = parse_kind(&name, &kind)?;
+            specs.push(FieldSpec { name, kind, nullable, required });
+            defaults.push((!required).then_some(default));
+        }
+        let repeats = vec![Repeats::default(); specs.len()];
+        let learned = Learned { codec: record::RecordDecoder::new(specs), texts: TextCache::new(), repeats };
+        Ok(RecordDecoder { class, defaults, learned: Guarded::new(learned), general })
+    }
+
+    /// Whether instances are filled by offset; otherwise everything goes the general way.
+    #[getter]
+    fn is_fast(&self) -> bool {
+        self.class.is_some()
     }
 
     fn decode(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
@@ -43,6 +141,10 @@ impl RecordDecoder {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.general)
+        visit.call(&self.general)?;
+        if let Some(class) = &self.class {
+            visit.call(class.class())?;
+        }
+        self.defaults.iter().try_for_each(|default| visit.call(default))
     }
 }
