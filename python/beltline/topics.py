@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -12,6 +12,7 @@ from ._native import Queue
 from .channels import Channel, Source
 from .events import HeadersArgument, header_pairs
 from .exceptions import ImproperlyConfigured, KeyDecodeError
+from .policies import final_policy
 from .serializers import Serde, get_serde
 from .types import TP, RecordMetadata
 
@@ -57,6 +58,11 @@ class FutureMessage(asyncio.Future[RecordMetadata]):
         if not self.done():
             where = TP(topic, partition)
             self.set_result(RecordMetadata(topic, partition, where, offset, timestamp_ms / 1000.0, CREATE_TIME))
+
+    def __await__(self) -> Generator[Any, None, RecordMetadata]:
+        if not self.done():
+            self.message.channel.app.check_wait()
+        return super().__await__()
 
     def _call_back(self, future: asyncio.Future[RecordMetadata]) -> None:
         assert self.message.callback is not None
@@ -135,6 +141,8 @@ class Topic(Channel):
             raise ImproperlyConfigured(f"topic {'/'.join(topics)}: partitions={partitions}, but a topic has 1 or more")
         for name in topics:
             check_name(name)
+        if on_decode_error is not None:
+            final_policy(on_decode_error)
         self.topics = tuple(topics)
         self.key_serializer = key_serializer
         self.value_serializer = value_serializer
@@ -231,8 +239,8 @@ class Topic(Channel):
 
     def prepare_key(self, key: Any, serializer: Any = None) -> bytes | None:
         """Return the key's bytes; a null key is None."""
-        if key is None:
-            return None
+        if key is None or (serializer == "raw" and isinstance(key, bytes)):
+            return key
         serde = self.key_serde if serializer is None else get_serde(self.key_type, serializer)
         return serde.dumps(key)
 
@@ -241,6 +249,9 @@ class Topic(Channel):
         chosen = serializer or self.value_serializer or self.app.conf.value_serializer
         if value is None and chosen == "raw":
             return None
+        if serializer == "raw" and isinstance(value, bytes):
+            # Forwarded as it came, whatever type the topic has.
+            return value
         serde = self.value_serde if serializer is None else get_serde(self.value_type, serializer)
         return serde.dumps(value)
 

@@ -359,3 +359,59 @@ async def test_discover_imports_what_autodiscover_names(tmp_path: Any, monkeypat
         app.discover("no_such_package_here")
     with pytest.raises(ImproperlyConfigured, match="origin"):
         make_app(autodiscover=True).discover()
+
+
+async def test_offset_cannot_be_awaited_within_the_event_it_is_committed_with() -> None:
+    app = make_app()
+    topic, out = app.topic("in", value_type=int, partitions=1), app.topic("out", value_type=int)
+    outcome: list[str] = []
+
+    @app.on(topic)
+    async def send_on(value: int) -> None:
+        sent = await out.send(value=value)
+        with pytest.raises(RuntimeError, match="callback="):
+            await sent
+        outcome.append("refused")
+
+    async with app:
+        await topic.send(value=1)
+        await app.wait_idle()
+    assert outcome == ["refused"]
+
+
+async def test_offset_can_be_awaited_with_at_least_once() -> None:
+    app = make_app(processing_guarantee="at_least_once", broker_commit_interval=0.01)
+    topic, out = app.topic("in", value_type=int, partitions=1), app.topic("out", value_type=int, partitions=1)
+    offsets: list[int] = []
+
+    @app.on(topic)
+    async def send_on(value: int) -> None:
+        offsets.append((await (await out.send(value=value))).offset)
+
+    async with app:
+        await topic.send(value=1)
+        await topic.send(value=2)
+        await app.wait_idle()
+    assert offsets == [0, 1]
+
+
+@pytest.mark.parametrize("options", [{"on_error": "ignore"}, {"on_decode_error": bl.retry(1)}])
+def test_policies_are_checked_where_they_are_declared(options: dict[str, Any]) -> None:
+    app = make_app()
+    with pytest.raises(ImproperlyConfigured, match="on_"):
+        app.on("orders", **options)(lambda event: None)
+
+
+async def test_stream_of_no_agent_lets_go_when_it_is_dropped() -> None:
+    app = make_app()
+    topic = app.topic("orders", value_type=int, partitions=1)
+    async with app:
+        await topic.send(value=1)
+        await topic.send(value=2)
+
+        async def read_one() -> int:
+            return int(await anext(aiter(topic.stream())))
+
+        assert await asyncio.create_task(read_one()) == 1
+        await app.wait_idle()
+        assert [row for row in app.session.belt.health()["partitions"] if row["in_flight"]] == []

@@ -381,3 +381,44 @@ async def test_event_forward_keeps_the_bytes_and_send_encodes_anew() -> None:
         await topic.send(key="k", value=5, headers={"h": b"1"})
         await app.wait_idle()
     assert seen == {"raw": (b"k", b"5", {"h": b"1"}), "typed": ("k", b'"new"', {"h": b"1"})}
+
+
+async def test_take_gives_its_list_out_when_somebody_waits_for_the_end() -> None:
+    app = make_app()
+    topic = app.topic("numbers", value_type=int, partitions=1)
+    lists: list[list[int]] = []
+
+    @app.agent(topic)
+    async def read(stream: Any) -> None:
+        async for batch in stream.take(1000, within=3600):
+            lists.append(batch)
+
+    async with app:
+        for value in range(5):
+            await topic.send(value=value)
+        await app.wait_idle(timeout=10)
+    assert [value for values in lists for value in values] == [0, 1, 2, 3, 4]
+
+
+async def test_forward_to_a_typed_topic_leaves_the_bytes_alone() -> None:
+    app = make_app()
+
+    class Order(bl.Record):
+        customer: str
+
+    source, target = app.topic("a"), app.topic("b", value_type=Order)
+    seen: list[Any] = []
+
+    @app.agent(source)
+    async def read(stream: Any) -> None:
+        async for event in stream.events():
+            await event.forward(target)
+
+    @app.on(target)
+    def see(order: Any, message: Any) -> None:
+        seen.append((order.customer, message.value))
+
+    async with app:
+        await source.send(value={"customer": "ada"})
+        await app.wait_idle()
+    assert seen == [("ada", b'{"customer":"ada"}')]

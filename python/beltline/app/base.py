@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import Counter, deque
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from mode.proxy import ServiceProxy
 from mode.signals import Signal, SyncSignal
 
+from beltline._native import current_stream
 from beltline.channels import Channel
 from beltline.events import HeadersArgument
 from beltline.exceptions import ImproperlyConfigured, NotReady
@@ -26,9 +28,6 @@ from .declarations import Declarations
 from .discovery import discover_modules, modules_to_search
 from .service import AppService
 from .session import BeltSession
-
-if TYPE_CHECKING:
-    import asyncio
 
 __all__ = ["App"]
 
@@ -367,6 +366,22 @@ class App(Declarations, ServiceProxy):
         """Raise the error that stops the worker, if there is one."""
         if self._fatal_error is not None:
             raise self._fatal_error
+
+    def check_wait(self) -> None:
+        """Refuse to wait, within an event, for a record that is committed together with that event.
+
+        Raises:
+            RuntimeError: The running task is an agent's or handler's in the middle of an event, and the app counts
+                exactly once.
+        """
+        stream = current_stream()
+        if self.conf.processing_guarantee != "exactly_once" or stream is None or stream.current_message is None:
+            return
+        if any(consumer.runs(asyncio.current_task()) for consumer in self.consumers()):
+            raise RuntimeError(
+                "a record sent within an event is committed together with that event, so its offset cannot be awaited "
+                "there; use callback=, or processing_guarantee='at_least_once'"
+            )
 
     def count_failure(self, failure: Failure) -> None:
         """Remember a failed event for who asks."""

@@ -82,6 +82,7 @@ class BeltSession:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._driver: Driver | None = None
         self._thread = 0
+        self._idle_waiters = 0
 
     # -- topics and tables -----------------------------------------------------------------------------------------
 
@@ -168,6 +169,17 @@ class BeltSession:
             TimeoutError: With the state of the belt, when that takes longer.
             BaseException: The error that stops the worker.
         """
+        self._idle_waiters += 1
+        try:
+            await self._until_idle(timeout)
+        finally:
+            self._idle_waiters -= 1
+
+    def wants_lists(self) -> bool:
+        """Whether events that are being collected into lists hold up a commit, or somebody who waits for the end."""
+        return self._idle_waiters > 0 or self.belt.is_draining()
+
+    async def _until_idle(self, timeout: float) -> None:
         deadline = asyncio.get_running_loop().time() + timeout
         calm = 0
         while calm < SETTLING_TURNS:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from beltline.exceptions import ImproperlyConfigured
 from beltline.failures import ErrorDesk
+from beltline.policies import final_policy, policy_of
 
 from .reader import Reader
 from .stream import Stream
@@ -39,6 +40,10 @@ class Consumer:
     ) -> None:
         if concurrency < 1:
             raise ImproperlyConfigured(f"{name}: concurrency={concurrency}, but 1 is the least")
+        if on_error is not None:
+            policy_of(on_error)
+        if on_decode_error is not None:
+            final_policy(on_decode_error)
         self.app = app
         self.name = name
         self.concurrency = concurrency
@@ -60,6 +65,10 @@ class Consumer:
     def running(self) -> bool:
         """Whether a task of it runs."""
         return bool(self._tasks)
+
+    def runs(self, task: asyncio.Task[Any] | None) -> bool:
+        """Whether a task is one of this consumer's."""
+        return task in self._tasks
 
     def start(self) -> None:
         """Start the tasks in the running event loop."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
 from types import GenericAlias
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
@@ -80,11 +81,13 @@ class Stream(NativeStream[T]):
         **_: Any,
     ) -> Stream[Any]:
         """Make a stream; `feed` is what fills the queue of its channel."""
+        own = reader is None
         reader = reader or Reader(app, f"stream of {channel}", prefix=prefix)
         source = channel.open_source(reader, reader.on_decode_error)
+        event_class: Any = app.conf.Event or Event
 
-        def make_event(key: Any, value: Any, message: _native.Message) -> Event:
-            return Event(app, key, value, None, message)
+        def make_event(key: Any, value: Any, message: _native.Message) -> Any:
+            return event_class(app, key, value, None, message)
 
         made: Any = super().__new__(
             cls,
@@ -106,6 +109,8 @@ class Stream(NativeStream[T]):
         made._held = []
         made._next = made._prev = None
         made._tasks = set()
+        # Nobody else can read on for a stream that belongs to no agent; its events must not hold the app back.
+        made._release = weakref.finalize(made, reader.close) if own else None
         return cast("Stream[Any]", made)
 
     def __init__(self, *_: Any, **__: Any) -> None:
@@ -119,6 +124,7 @@ class Stream(NativeStream[T]):
         self._next: Stream[Any] | None
         self._prev: Stream[Any] | None
         self._tasks: set[asyncio.Task[None]]
+        self._release: Callable[[], object] | None
 
     # -- iteration ---------------------------------------------------------------------------------------------
 
@@ -257,7 +263,7 @@ class Stream(NativeStream[T]):
         return False
 
     def _commit_waits(self) -> bool:
-        return isinstance(self.channel, Topic) and self.app.session.belt.is_draining()
+        return self.app.has_session and self.app.session.wants_lists()
 
     # -- changing what comes through ----------------------------------------------------------------------------
 
@@ -457,6 +463,8 @@ class Stream(NativeStream[T]):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self.close()
+        if self._release is not None:
+            self._release()
 
     def info(self) -> dict[str, Any]:
         """What a clone is made with."""
