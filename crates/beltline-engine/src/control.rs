@@ -124,9 +124,13 @@ impl Core {
     }
 
     /// Stops: no new events, those in flight may finish until `deadline`, then the last unit is written.
-    /// At the deadline at-least-once commits what is finished; exactly-once drops the unfinished unit. The
+    /// A second call can bring the deadline forward. At the deadline at-least-once commits what is finished; exactly-once drops the unfinished unit. The
     /// core is through when [`Core::is_stopped`] says so.
     pub fn stop(&mut self, deadline: Duration) {
+        if let Phase::Stopping { deadline: before } = self.phase {
+            self.phase = Phase::Stopping { deadline: before.min(deadline) };
+            self.try_stop();
+        }
         if self.phase == Phase::Running {
             self.begin_drain();
             self.phase = Phase::Stopping { deadline };

@@ -56,8 +56,8 @@ pub struct ManualClock {
 }
 
 impl ManualClock {
-    /// The time of day at which it starts: 2024-01-01T00:00:00Z.
-    pub const START_MS: Timestamp = 1_704_067_200_000;
+    /// The time of day at which it starts: a thousand million seconds after the epoch, 2001-09-09T01:46:40Z.
+    pub const START_MS: Timestamp = 1_000_000_000_000;
 
     /// Moves it forward.
     pub fn advance(&self, time: Duration) {

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use beltline_engine::{Core, Health, LogCommand, LogEvent, TableId, TableSpec, TopicId};
-use beltline_env::{Clock, spawn_thread};
+use beltline_env::{Clock, SystemClock, spawn_thread};
 use beltline_log::{DataDirectory, Log};
 use beltline_store::Store;
 use beltline_types::{Error, ErrorKind, Result, TopicSpec};
@@ -246,8 +246,7 @@ impl Worker {
     /// The fatal error if there is one; `Limit` when the log does not answer in time, the threads are then left
     /// to themselves.
     pub fn stop(&mut self, deadline: Duration) -> Result<()> {
-        let until = self.clock.monotonic() + deadline;
-        let result = self.finish(until);
+        let result = self.finish(deadline);
         self.threads.fetcher.end();
         self.threads.restorer.end();
         self.threads.tidier.end();
@@ -270,24 +269,26 @@ impl Worker {
         }
     }
 
-    fn finish(&mut self, until: Duration) -> Result<()> {
+    fn finish(&mut self, deadline: Duration) -> Result<()> {
         if !self.started || self.failure.is_some() {
             return Ok(());
         }
         self.core.stop(self.clock.monotonic());
+        // The log's answer takes real time, also where the worker's clock is moved by hand.
+        let watch = SystemClock::default();
         loop {
             self.turn()?;
             if self.core.is_stopped() {
                 return Ok(());
             }
-            let now = self.clock.monotonic();
-            if now >= until {
+            let left = deadline.saturating_sub(watch.monotonic());
+            if left.is_zero() {
                 return Err(Error::new(
                     ErrorKind::Limit,
                     "the log did not answer the last commit in time; after a restart its events may be repeated",
                 ));
             }
-            self.inbox.wait(until.saturating_sub(now).min(LONGEST_WAIT));
+            self.inbox.wait(left.min(LONGEST_WAIT));
         }
     }
 }
