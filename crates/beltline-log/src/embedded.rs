@@ -365,6 +365,11 @@ impl Log for EmbeddedLog {
         *version.unwrap_or_else(PoisonError::into_inner).0
     }
 
+    fn interrupt(&self) {
+        *lock(&self.shared.version) += 1;
+        self.shared.grown.notify_all();
+    }
+
     fn commit(&self, request: CommitRequest) -> Result<CommitReceipt> {
         let CommitRequest { group, appends, offsets } = request;
         let _writing = lock(&self.shared.writing);

@@ -81,6 +81,9 @@ pub trait Log: Send + Sync {
     /// version. Callers start with 0 and pass back what they were given.
     fn wait(&self, seen: u64, timeout: Duration) -> u64;
 
+    /// Ends every [`Log::wait`] that is under way, for whoever wants to end its thread.
+    fn interrupt(&self);
+
     /// Appends records and moves a group's offsets: all of it or nothing.
     ///
     /// # Errors

@@ -10,8 +10,8 @@ use beltline_types::{Offset, TopicPartition};
 use crate::inbox::{Inbox, lock};
 use crate::io;
 
-/// How often the watch thread looks whether it is to end.
-const WATCH_TIMEOUT: Duration = Duration::from_millis(50);
+/// How often the watch thread looks whether it is to end, should nobody interrupt it.
+const WATCH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A fetch the core asked for.
 pub(crate) struct FetchJob {
@@ -67,6 +67,7 @@ impl Fetcher {
 
     pub(crate) fn end(&self) {
         self.change(|board| board.ended = true);
+        self.log.interrupt();
     }
 
     /// Body of the fetch thread.

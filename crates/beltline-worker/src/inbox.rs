@@ -21,8 +21,6 @@ struct Content {
     events: VecDeque<LogEvent>,
     notices: Vec<String>,
     fatal: Option<Error>,
-    /// A wake-up from outside that brings no event.
-    nudged: bool,
 }
 
 /// Bounded by what the core asks for: one answer for each partition's fetch, one commit, one look-up, and the
@@ -59,13 +57,8 @@ impl Inbox {
         });
     }
 
-    pub(crate) fn nudge(&self) {
-        self.change(|content| content.nudged = true);
-    }
-
     pub(crate) fn take(&self, events: &mut VecDeque<LogEvent>, notices: &mut Vec<String>) -> Option<Error> {
         let mut content = lock(&self.content);
-        content.nudged = false;
         events.append(&mut content.events);
         notices.append(&mut content.notices);
         content.fatal.take()
@@ -74,9 +67,8 @@ impl Inbox {
     /// Waits until something arrives or `timeout` has passed.
     pub(crate) fn wait(&self, timeout: Duration) {
         let content = lock(&self.content);
-        let empty = |content: &mut Content| {
-            content.events.is_empty() && content.notices.is_empty() && content.fatal.is_none() && !content.nudged
-        };
+        let empty =
+            |content: &mut Content| content.events.is_empty() && content.notices.is_empty() && content.fatal.is_none();
         drop(self.arrived.wait_timeout_while(content, timeout, empty));
     }
 }

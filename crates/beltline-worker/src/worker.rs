@@ -222,12 +222,6 @@ impl Worker {
         self.inbox.wait(timeout.min(deadline).min(LONGEST_WAIT));
     }
 
-    /// A handle that ends [`Worker::wait`] from another thread.
-    pub fn nudger(&self) -> Arc<dyn Fn() + Send + Sync> {
-        let inbox = self.inbox.clone();
-        Arc::new(move || inbox.nudge())
-    }
-
     /// The core's state at this moment.
     pub fn health(&self) -> Health {
         self.core.health()

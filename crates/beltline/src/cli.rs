@@ -79,22 +79,21 @@ fn open(app: &App) -> Result<Local> {
 }
 
 fn work(app: App) -> Result<()> {
-    let local = open(&app)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-    eprintln!("beltline {}: {} runs on {}", env!("CARGO_PKG_VERSION"), app.name, app.directory.display());
     let signals = Arc::new(AtomicUsize::new(0));
-    let mut runner = Runner::start(app, local, clock)?;
-    let (seen, nudge) = (signals.clone(), runner.worker.nudger());
+    let seen = signals.clone();
     let on_signal = move || {
         // Who asks twice does not want to wait.
         if seen.fetch_add(1, Ordering::SeqCst) > 0 {
             std::process::exit(130);
         }
-        nudge();
     };
     ctrlc::set_handler(on_signal).map_err(|error| {
         Error::new(ErrorKind::Usage, "the process has another handler for Ctrl-C").with_source(error)
     })?;
+    let local = open(&app)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    eprintln!("beltline {}: {} runs on {}", env!("CARGO_PKG_VERSION"), app.name, app.directory.display());
+    let mut runner = Runner::start(app, local, clock)?;
     while signals.load(Ordering::SeqCst) == 0 {
         let happened = runner.turn()?;
         tell(&mut runner);
