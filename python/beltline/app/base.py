@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter, deque
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator, Mapping
@@ -32,6 +33,9 @@ from .session import BeltSession
 __all__ = ["App"]
 
 logger = logging.getLogger(__name__)
+
+#: Who waits for the app to be ready looks this often whether it has failed instead.
+FAILURE_LOOK_S: Final = 0.05
 
 #: So many of the last failures are kept for who asks.
 MAX_KEPT_FAILURES: Final = 100
@@ -327,8 +331,11 @@ class App(Declarations, ServiceProxy):
         """
         ready = self._service.ready
         while not ready.is_set():
-            await self.session.driver.next_turn()
             self.raise_failure()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FAILURE_LOOK_S):
+                    await ready.wait()
+        self.raise_failure()
 
     def service_reset(self) -> None:
         """Get ready for another start."""
