@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from beltline.channels import Channel
 from beltline.topics import Topic
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from .stream import Stream
 
 __all__ = ["forward_values", "repartition"]
+
+#: Types of keys that need not be looked at any closer; everything else may have to be awaited.
+PLAIN_KEYS: Final = frozenset({str, bytes, int, float, type(None)})
 
 
 async def repartition(stream: Stream[Any], key: GroupKey, topic: Topic, desk: ErrorDesk) -> None:
@@ -35,7 +38,7 @@ async def repartition(stream: Stream[Any], key: GroupKey, topic: Topic, desk: Er
         try:
             async for value in stream.raw_values():
                 new_key = get(value)
-                if inspect.isawaitable(new_key):
+                if type(new_key) not in PLAIN_KEYS and inspect.isawaitable(new_key):
                     new_key = await new_key
                 message = stream.current_message
                 assert message is not None, "a stream that is grouped reads a topic"
@@ -54,9 +57,16 @@ async def repartition(stream: Stream[Any], key: GroupKey, topic: Topic, desk: Er
 
 def key_dumper(key: GroupKey, topic: Topic) -> Callable[[Any], bytes | None]:
     """Return what turns the new key into bytes."""
-    if key.type is not None or topic.key_type is not None:
-        return topic.prepare_key
-    return dump_key
+    if key.type is None and topic.key_type is None:
+        return dump_key
+    prepare = topic.prepare_key
+    if topic.key_type is not str or topic.key_serializer != "raw":
+        return prepare
+
+    def dump_text(text: Any) -> bytes | None:
+        return text.encode() if type(text) is str else prepare(text)
+
+    return dump_text
 
 
 async def forward_values(stream: Stream[Any], channel: Channel, desk: ErrorDesk) -> None:
