@@ -237,6 +237,15 @@ class Topic(Channel):
         handler = decode_error_handler(self.app, policy, reader.name)
         return Source(reader.keep(self.topics, subscribe), self.key_serde.loads, self.value_serde.loads, handler)
 
+    def offsets(self) -> list[tuple[int, int]]:
+        """Return the first and the end offset of every partition: what the log holds at this moment.
+
+        Raises:
+            NotReady: The app has not started.
+            ImproperlyConfigured: The log has no such topic.
+        """
+        return self.app.session.belt.topic_offsets(self.get_topic_name())
+
     def prepare_key(self, key: Any, serializer: Any = None) -> bytes | None:
         """Return the key's bytes; a null key is None."""
         if key is None or (serializer == "raw" and isinstance(key, bytes)):
