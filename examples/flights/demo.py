@@ -2,8 +2,8 @@
 
     $ make demo
 
-Stop it at any moment, with Ctrl-C or with `kill -9`, and start it again: it goes on where it was, and ends with the same
-totals. In the end they are compared with those of a plain loop over the data.
+Stop it at any moment, with Ctrl-C or with `kill -9`, and start it again: it goes on where it was, and ends with the
+same totals. In the end they are compared with those of a plain loop over the data.
 """
 
 from __future__ import annotations
@@ -98,7 +98,9 @@ def show(names: dict[str, str]) -> None:
         flown.add_row(tail, f"{one.legs:,}", str(one.most_legs), one.airport)
     console.print(worst, busy, flown)
     flagged = sum(end for _, end in long_delays.offsets())
-    console.print(f"{flagged:,} flights with {LONG_DELAY_MINUTES} minutes of delay or more are on the topic long-delays")
+    console.print(
+        f"{flagged:,} flights with {LONG_DELAY_MINUTES} minutes of delay or more are on the topic long-delays"
+    )
 
 
 def check(rows: list[dict[str, str]]) -> bool:
@@ -136,14 +138,17 @@ async def main() -> int:
         show(data.airlines(CACHE))
         done = len(rows) - before
         if done:
-            console.print(f"{done:,} flights in {seconds:.1f} s, {done / seconds:,.0f} a second, through seven steps each")
+            console.print(
+                f"{done:,} flights in {seconds:.1f} s, {done / seconds:,.0f} a second, through seven steps each"
+            )
         if not check(rows):
             console.print("[red]the totals differ from those of a plain loop over the data[/red]")
             return 1
         console.print("the totals equal those of a plain loop over the data")
         where = app.conf.datadir
         console.print(
-            f"stop it midway with Ctrl-C or kill -9 and start it again: the totals are the same. From the beginning: rm -r {where}",
+            "stop it midway with Ctrl-C or kill -9 and start it again: the totals are the same. "
+            f"From the beginning: rm -r {where}",
             soft_wrap=True,
         )
         return 0

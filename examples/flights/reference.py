@@ -31,4 +31,9 @@ def totals(flights: Iterable[Any], long_delay_minutes: float) -> Totals:
         aircraft[flight.tail] = [legs + 1, flight.day, today, max(most, today), flight.destination]
         if late is not None and late >= long_delay_minutes:
             flagged.append(flight.number)
-    return {"carriers": dict(carriers), "routes": dict(routes), "aircraft": dict(aircraft), "long-delays": {"": flagged}}
+    return {
+        "carriers": dict(carriers),
+        "routes": dict(routes),
+        "aircraft": dict(aircraft),
+        "long-delays": {"": flagged},
+    }

@@ -133,7 +133,7 @@ class Belt:
         """Starts the log and store threads; from now on the belt belongs to the calling thread."""
 
     def fileno(self) -> int:
-        """A descriptor that is readable when `turn` has something to do: ``loop.add_reader(belt.fileno(), belt.turn)``."""
+        """Readable when `turn` has something to do: ``loop.add_reader(belt.fileno(), belt.turn)``."""
 
     def turn(self) -> bool:
         """Takes in what the log threads brought, sends what is due, wakes streams; never blocks.
@@ -443,7 +443,7 @@ class Table(Generic[_KT, _VT]):
     def __eq__(self, other: object) -> bool: ...
     def __or__(self, other: Mapping[Any, Any]) -> dict[Any, Any]: ...
     def __ror__(self, other: Mapping[Any, Any]) -> dict[Any, Any]: ...
-    def __ior__(self, other: Mapping[_KT, _VT] | Iterable[tuple[_KT, _VT]]) -> Table[_KT, _VT]: ...
+    def __ior__(self, other: Mapping[_KT, _VT] | Iterable[tuple[_KT, _VT]]) -> Table[_KT, _VT]: ...  # type: ignore[misc]
     @overload
     def get(self, key: _KT, default: None = None) -> _VT | None: ...
     @overload
@@ -490,8 +490,8 @@ class RecordDecoder:
 
         Args:
             record_class: The class whose annotated fields are slots; its constructor is not called.
-            fields: ``(name, kind, required, default)`` in order; kinds are ``str int float bool``, with ``?`` where null
-                is allowed.
+            fields: ``(name, kind, required, default)`` in order; kinds are ``str int float bool``, with ``?`` where
+                null is allowed.
             general: Decodes whatever the fast way does not take, or raises.
         """
 

@@ -1,11 +1,11 @@
 """What happens to an event whose handler raised, or whose bytes cannot be decoded.
 
-A policy is given to ``on_error=`` or ``on_decode_error=`` of an app, a topic, an agent or a handler. It is plain data: it
-says what should happen, and the code that runs the handler does it.
+A policy is given to ``on_error=`` or ``on_decode_error=`` of an app, a topic, an agent or a handler. It is plain data:
+it says what should happen, and the code that runs the handler does it.
 
 =====================  ==============================================================================================
 ``"skip"``             log the record's address, count it, go on with the next event (the default, and Faust's way)
-``"fail"``             stop the worker with a non-zero exit code; the event is not acknowledged, a restart meets it again
+``"fail"``             stop the worker with a non-zero exit code; a restart meets the event again
 ``retry(3)``           run the handler again on the same event, waiting longer each time, then do what ``then=`` says
 ``dead_letter("bad")`` send the record's bytes unchanged to that topic, with headers that tell the cause, then go on
 =====================  ==============================================================================================
@@ -218,5 +218,7 @@ def final_policy(value: object) -> Skip | Fail | DeadLetter:
     """
     policy = policy_of(value)
     if isinstance(policy, Retry):
-        raise ImproperlyConfigured("on_decode_error=retry(...): the same bytes fail the same way; use dead_letter(topic)")
+        raise ImproperlyConfigured(
+            "on_decode_error=retry(...): the same bytes fail the same way; use dead_letter(topic)"
+        )
     return policy

@@ -147,7 +147,9 @@ COLLECTIONS: Final[dict[Any, Callable[[Any], Any]]] = {
 MAPPINGS: Final = (dict, collections.abc.Mapping, collections.abc.MutableMapping, collections.OrderedDict)
 
 
-def converter_for(kind: Any, coercions: Mapping[Any, Converter] | None = None, *, polymorphic: bool = False) -> Converter | None:
+def converter_for(
+    kind: Any, coercions: Mapping[Any, Converter] | None = None, *, polymorphic: bool = False
+) -> Converter | None:
     """Return the converter of an annotation.
 
     Args:
@@ -278,7 +280,7 @@ def tuples(arguments: tuple[Any, ...], converters: list[Converter | None]) -> Co
 
 def mapping(key: Converter | None, item: Converter | None) -> Converter:
     # JSON has only text as keys: numbers come back as numbers.
-    read_key = {to_int: int, to_float: float}.get(key, key) if key is not None else None
+    read_key: Converter | None = int if key is to_int else float if key is to_float else key
 
     def convert(value: Any) -> Any:
         if not isinstance(value, Mapping):

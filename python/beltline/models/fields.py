@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from ..exceptions import ValidationError
+from beltline.exceptions import ValidationError
 
 __all__ = [
     "REQUIRED",

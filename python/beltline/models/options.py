@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from ..exceptions import ImproperlyConfigured
+from beltline.exceptions import ImproperlyConfigured
 
 __all__ = ["ModelOptions"]
 

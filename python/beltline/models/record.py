@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, dataclass_transform
 
-from ..exceptions import DecodeError, ImproperlyConfigured, ValidationError, ValueDecodeError
+from beltline.exceptions import DecodeError, ImproperlyConfigured, ValidationError, ValueDecodeError
+
 from .convert import Converter, converter_for, wrong
 from .fields import FIELD_TYPES, REQUIRED, DatetimeField, FieldDescriptor
 from .options import ModelOptions
@@ -115,7 +117,7 @@ class Record(metaclass=RecordType):
         cls._fields = fields
         cls._inputs = {field.input_name: name for name, field in fields.items()}
         cls._converters = None
-        cls.__match_args__ = tuple(fields)  # type: ignore[attr-defined]
+        type.__setattr__(cls, "__match_args__", tuple(fields))
         if "__init__" not in cls.__dict__:
             cls.__init__ = make_init(cls)  # type: ignore[method-assign]
         registry[namespace] = cls
@@ -131,9 +133,7 @@ class Record(metaclass=RecordType):
             kinds = resolve(cls, {name: field.type for name, field in cls._fields.items()})
             for name, kind in kinds.items():
                 cls._fields[name].type = kind
-            cls._converters = {
-                name: field_converter(cls._fields[name], kind, options) for name, kind in kinds.items()
-            }
+            cls._converters = {name: field_converter(cls._fields[name], kind, options) for name, kind in kinds.items()}
         return cls._converters
 
     @classmethod
@@ -178,7 +178,7 @@ class Record(metaclass=RecordType):
         Raises:
             DecodeError: The bytes are no such record.
         """
-        from ..serializers import get_codec
+        from beltline.serializers import get_codec
 
         codec = get_codec(serializer or cls._options.serializer or default_serializer or "json")
         try:
@@ -194,15 +194,13 @@ class Record(metaclass=RecordType):
         Args:
             serializer: A codec or its name; None is the model's, and ``json`` if it has none.
         """
-        from ..serializers import get_codec
+        from beltline.serializers import get_codec
 
         return get_codec(serializer or self._options.serializer or "json").dumps(self.to_representation())
 
     def to_representation(self) -> dict[str, Any]:
         """Return what a codec writes: fields by their output names, and the blessed key."""
-        data = {
-            field.output_name: getattr(self, name) for name, field in self._fields.items() if not field.exclude
-        }
+        data = {field.output_name: getattr(self, name) for name, field in self._fields.items() if not field.exclude}
         if self._options.include_metadata:
             data[BLESSED_KEY] = self._blessed
         return data
@@ -320,16 +318,19 @@ def resolve(cls: type, kinds: Mapping[str, Any]) -> dict[str, Any]:
     resolved = {}
     for name, kind in kinds.items():
         if isinstance(kind, str):
-            try:
-                kind = eval(kind, {**module, cls.__name__: cls})  # noqa: S307 - this is how annotations are read
-            except NameError:
-                frame_locals = defining_locals(cls)
-                try:
-                    kind = eval(kind, {**module, **frame_locals, cls.__name__: cls})  # noqa: S307
-                except NameError:
-                    pass
+            kind = looked_up(cls, kind, module)
         resolved[name] = kind
     return resolved
+
+
+def looked_up(cls: type, kind: str, module: Mapping[str, Any]) -> Any:
+    """Return what an annotation in quotes stands for; the text itself while a name in it is not defined."""
+    try:
+        return eval(kind, {**module, cls.__name__: cls})
+    except NameError:
+        with contextlib.suppress(NameError):
+            return eval(kind, {**module, **defining_locals(cls), cls.__name__: cls})
+    return kind
 
 
 def defining_locals(cls: type) -> dict[str, Any]:
@@ -350,9 +351,15 @@ def make_field(cls: type[Record], name: str, kind: Any, given: Any) -> FieldDesc
     optional = type(None) in typing.get_args(kind)
     default = None if optional and given is REQUIRED else given
     plain = [one for one in typing.get_args(kind) if one is not type(None)] if optional else [kind]
-    field_type = FIELD_TYPES.get(plain[0], FieldDescriptor) if len(plain) == 1 and is_hashable(plain[0]) else FieldDescriptor
+    field_type = (
+        FIELD_TYPES.get(plain[0], FieldDescriptor) if len(plain) == 1 and is_hashable(plain[0]) else FieldDescriptor
+    )
     date_parser = cls._options.date_parser
-    return field_type().bound(name, kind, cls, default) if date_parser is None else field_type(date_parser=date_parser).bound(name, kind, cls, default)
+    return (
+        field_type().bound(name, kind, cls, default)
+        if date_parser is None
+        else field_type(date_parser=date_parser).bound(name, kind, cls, default)
+    )
 
 
 def is_hashable(kind: Any) -> bool:
@@ -385,7 +392,9 @@ def make_init(cls: type[Record]) -> Any:
     for index, (name, field) in enumerate(cls._fields.items()):
         if field.required:
             if seen_default is not None:
-                raise TypeError(f"{cls.__name__}: the field {name!r} has no default but follows {seen_default!r}, which has one")
+                raise TypeError(
+                    f"{cls.__name__}: the field {name!r} has no default but follows {seen_default!r}, which has one"
+                )
             parameters.append(name)
         else:
             seen_default = name
@@ -404,7 +413,7 @@ def make_init(cls: type[Record]) -> Any:
     source = f"def __init__(self, {', '.join(parameters)}):\n" + "\n".join(body or ["    pass"])
     if not all(name.isidentifier() for name in cls._fields):
         raise ImproperlyConfigured(f"{cls.__name__}: a field has a name that is none")
-    exec(source, scope)  # noqa: S102 - as dataclasses do; only names of fields are inserted
+    exec(source, scope)
     init = scope["__init__"]
-    init.__qualname__ = f"{cls.__qualname__}.__init__"  # type: ignore[attr-defined]
+    init.__qualname__ = f"{cls.__qualname__}.__init__"
     return init

@@ -9,7 +9,8 @@ import warnings
 from functools import reduce
 from typing import Any, Final
 
-from ..exceptions import ImproperlyConfigured, SecurityWarning
+from beltline.exceptions import ImproperlyConfigured, SecurityWarning
+
 from . import jsons
 
 __all__ = ["Codec", "codecs", "dumps", "get_codec", "loads", "register"]
@@ -38,7 +39,10 @@ class Codec:
 
     def dumps(self, value: Any) -> bytes:
         """Return an object as bytes."""
-        return reduce(lambda made, codec: codec._dumps(made), self.nodes, value)
+        made: Any = value
+        for node in self.nodes:
+            made = node._dumps(made)
+        return bytes(made)
 
     def loads(self, data: bytes) -> Any:
         """Read an object.
@@ -103,7 +107,7 @@ class Pickle(Codec):
     def _loads(self, data: bytes) -> Any:
         warnings.warn("the codec 'pickle' runs what the sender likes; use 'json'", SecurityWarning, stacklevel=3)
         try:
-            return pickle.loads(base64.b64decode(data, validate=True))  # noqa: S301 - warned about above
+            return pickle.loads(base64.b64decode(data, validate=True))
         except (pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError) as error:
             raise ValueError(f"no pickle: {error}") from error
 

@@ -44,7 +44,9 @@ def represent(value: Any) -> Any:
     fields = getattr(value, "__dataclass_fields__", None) or getattr(value, "__struct_fields__", None)
     if fields is not None:
         return {name: getattr(value, name) for name in fields}
-    raise TypeError(f"JSON has no word for {type(value).__name__}: give the topic a value_type, or the class a __json__()")
+    raise TypeError(
+        f"JSON has no word for {type(value).__name__}: give the topic a value_type, or the class a __json__()"
+    )
 
 
 encoder = json.JSONEncoder(separators=(",", ":"), default=represent, check_circular=False)

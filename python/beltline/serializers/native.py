@@ -6,9 +6,9 @@ import typing
 from collections.abc import Callable
 from typing import Any, Final
 
-from .. import _native
-from ..models.fields import REQUIRED
-from ..models.record import Record
+from beltline import _native
+from beltline.models.fields import REQUIRED
+from beltline.models.record import Record
 
 __all__ = ["native_decoder"]
 
@@ -31,7 +31,14 @@ def native_decoder(model: type[Record], general: Callable[[bytes], Any]) -> Any 
         kind, nullable = flat_kind(field.type)
         if kind is None or field.input_name != name or field.coerce:
             return None
-        fields.append((name, f"{kind}?" if nullable else kind, field.required, None if field.default is REQUIRED else field.default))
+        fields.append(
+            (
+                name,
+                f"{kind}?" if nullable else kind,
+                field.required,
+                None if field.default is REQUIRED else field.default,
+            )
+        )
     return _native.RecordDecoder(model, fields, general=general)
 
 

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
-from ..exceptions import DecodeError, ValueDecodeError
-from ..models.convert import converter_for
-from ..models.record import Record
-from ..models.registry import maybe_model
+from beltline.exceptions import DecodeError, ValueDecodeError
+from beltline.models.convert import converter_for
+from beltline.models.record import Record
+from beltline.models.registry import maybe_model
+
 from .codecs import Codec, Raw, get_codec
 from .native import native_decoder
 
@@ -127,22 +128,31 @@ def foreign_serde(kind: Any, codec: Codec, error: type[DecodeError]) -> Serde | 
     """Models of pydantic and msgspec, if their package is loaded: it must be, or nobody could have made the class."""
     if not isinstance(kind, type):
         return None
-    is_json = codec is get_codec("json")
     if "pydantic" in sys.modules and hasattr(kind, "model_validate_json"):
-        read = kind.model_validate_json if is_json else lambda data: kind.model_validate(codec.loads(data))
-        write = (lambda value: value.model_dump_json().encode()) if is_json else (
-            lambda value: codec.dumps(value.model_dump(mode="json"))
-        )
-        return Serde(guarded(read, None, kind.__name__, error), tolerant(kind, write, codec))
+        return pydantic_serde(kind, codec, error)
     if "msgspec" in sys.modules and hasattr(kind, "__struct_fields__"):
-        import msgspec
-
-        if is_json:
-            decoder, encoder = msgspec.json.Decoder(kind), msgspec.json.Encoder()
-            return Serde(guarded(decoder.decode, None, kind.__name__, error), tolerant(kind, encoder.encode, codec))
-        read = lambda data: msgspec.convert(codec.loads(data), kind)  # noqa: E731 - a name for both branches
-        return Serde(guarded(read, None, kind.__name__, error), lambda value: codec.dumps(msgspec.to_builtins(value)))
+        return msgspec_serde(kind, codec, error)
     return None
+
+
+def pydantic_serde(model: Any, codec: Codec, error: type[DecodeError]) -> Serde:
+    """Models of pydantic."""
+    if codec is get_codec("json"):
+        read = guarded(model.model_validate_json, None, model.__name__, error)
+        return Serde(read, tolerant(model, lambda value: value.model_dump_json().encode(), codec))
+    read = guarded(codec.loads, model.model_validate, model.__name__, error)
+    return Serde(read, tolerant(model, lambda value: codec.dumps(value.model_dump(mode="json")), codec))
+
+
+def msgspec_serde(struct: Any, codec: Codec, error: type[DecodeError]) -> Serde:
+    """Structs of msgspec."""
+    import msgspec
+
+    if codec is get_codec("json"):
+        read = guarded(msgspec.json.Decoder(struct).decode, None, struct.__name__, error)
+        return Serde(read, tolerant(struct, msgspec.json.Encoder().encode, codec))
+    read = guarded(codec.loads, lambda data: msgspec.convert(data, struct), struct.__name__, error)
+    return Serde(read, tolerant(struct, lambda value: codec.dumps(msgspec.to_builtins(value)), codec))
 
 
 def tolerant(kind: type[Any], write: Callable[[Any], bytes], codec: Codec) -> Callable[[Any], bytes]:
