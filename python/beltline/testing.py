@@ -141,6 +141,9 @@ class AsyncBelt:
             await self.app.wait_idle(timeout)
             if self._collect_new():
                 await self.app.wait_idle(timeout)
+            for task in self._collectors:
+                if task.done():
+                    task.result()
         except BaseException as error:
             self._reported = error
             raise

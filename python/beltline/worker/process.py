@@ -190,16 +190,16 @@ class Worker:
         app = self.app
         timeout = app.conf.blocking_timeout if self.blocking_timeout is None else self.blocking_timeout
         watch = BlockingWatch(timeout) if timeout else None
-        await app.start()
-        if not self.quiet:
-            print_banner(app)
+        if watch is not None:
+            watch.start()
         try:
+            await app.start()
+            if not self.quiet:
+                print_banner(app)
             await show_recovery(app.session.belt.recovery, quiet=self.quiet)
             await app.wait_ready()
             for service in self.services:
                 await app.add_runtime_dependency(service)
-            if watch is not None:
-                watch.start()
             self._say("ready; Ctrl-C stops it")
             await app.wait_until_stopped()
         except Exception as error:
