@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["BeltSession"]
 
+#: Who sends without a pause lets the event loop run this often.
+BREATH_S: Final = 0.002
+
 #: How long `send` waits for room in the outbox before it gives up.
 SEND_PATIENCE_S: Final = 30.0
 
@@ -81,6 +84,7 @@ class BeltSession:
         self.started = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._driver: Driver | None = None
+        self._breathed = 0.0
         self._thread = 0
         self._idle_waiters = 0
 
@@ -283,18 +287,25 @@ class BeltSession:
         )
 
     async def send(self, topic: str, key: bytes | None, value: bytes | None, **options: Any) -> None:
-        """Put a record into the outbox, waiting for room; the arguments are those of `send_now`.
+        """Put a record into the outbox, waiting for room, and let others run now and then.
+
+        The arguments are those of `send_now`.
 
         Raises:
             BufferError: There was no room for a long time.
         """
-        deadline = self.loop.time() + SEND_PATIENCE_S
+        began = self.loop.time()
         while True:
             try:
                 self.send_now(topic, key, value, **options)
-                return
             except BufferError:
-                if self._driver is None or self.loop.time() > deadline:
+                if self._driver is None or self.loop.time() > began + SEND_PATIENCE_S:
                     raise
+            else:
+                # Who sends and sends would keep the loop to himself, and nothing would be committed.
+                if began - self._breathed > BREATH_S:
+                    self._breathed = began
+                    await asyncio.sleep(0)
+                return
             self.belt.request_commit()
             await self.driver.next_turn(SEND_RETRY_S)
