@@ -33,7 +33,7 @@
 //! - `app`: declaring topics, tables, handlers, timers
 //! - `on`: how a handler is attached
 //! - `belt`: what a handler can do; `table`: the tables it sees
-//! - `runner`: turning the engine; `cli`, [`testing`]: the two things that run an app
+//! - `runner`: turning the engine; `cli`, `running`, [`testing`]: what runs an app
 
 mod app;
 mod belt;
@@ -43,6 +43,7 @@ mod key;
 mod on;
 mod policy;
 mod runner;
+mod running;
 mod table;
 pub mod testing;
 mod topic;
@@ -55,6 +56,7 @@ pub use beltline_types::{Error, ErrorKind, Result};
 pub use key::{RecordKey, TableKey};
 pub use on::On;
 pub use policy::{Last, OnError};
+pub use running::Running;
 pub use table::{Entry, Table, TableView};
 pub use topic::Topic;
 
