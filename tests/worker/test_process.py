@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
+import pty
 import signal
+import subprocess
+import termios
 import time
 from typing import Any
 
@@ -186,7 +191,8 @@ def test_a_fatal_error_shows_the_users_line_and_fails(project: Any) -> None:
         worker = project.start("worker", app="jobs")
         assert worker.end() == 1
         assert "begins raise" in worker.output
-        assert 'raise LookupError("no such job")' in worker.output
+        assert worker.output.count('raise LookupError("no such job")') == 1
+        assert "nothing in flight was acknowledged" in worker.output
         assert "jobs.py" in worker.output
         assert "jobs[0]@0" in worker.output
 
@@ -335,6 +341,55 @@ def test_logs_go_to_a_file(project: Any) -> None:
     text = (project.directory / "worker.log").read_text()
     assert "LookupError: no such job" in text
     assert "jobs[0]@0" in text
+
+
+def test_a_fatal_error_is_in_the_log_file_too(project: Any) -> None:
+    jobs(project, "raise", program=PROGRAM.replace('bl.App("jobs"', 'bl.App("jobs", on_error="fail"'))
+    worker = project.start("worker", "--logfile", "worker.log", app="jobs")
+    assert worker.end() == 1
+    assert "LookupError: no such job" in worker.output
+    assert "LookupError: no such job" in (project.directory / "worker.log").read_text()
+
+
+@pytest.mark.parametrize("no_colour", ["", "1"])
+def test_a_terminal_sees_a_box_and_colours_unless_it_does_not_want_them(project: Any, no_colour: str) -> None:
+    seen = on_terminal(project, {"TERM": "xterm-256color", "NO_COLOR": no_colour})
+    assert "╭" in seen
+    assert ("\x1b[36m" in seen) == (not no_colour)
+    assert "stopped" in seen
+
+
+def on_terminal(project: Any, environment: dict[str, str]) -> str:
+    """Run a worker on a terminal, press Ctrl-C when it is ready, and return what the terminal showed."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        project.arguments("worker"),
+        cwd=project.directory,
+        env={**project.environment, **environment},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=take_terminal,
+    )
+    os.close(theirs)
+    seen = b""
+    pressed = False
+    # Reading fails, or returns nothing, when the last process has let go of the terminal.
+    with contextlib.suppress(OSError):
+        while part := os.read(ours, 65_536):
+            seen += part
+            if b"ready" in seen and not pressed:
+                os.write(ours, b"\x03")
+                pressed = True
+    os.close(ours)
+    assert process.wait(60) == 0
+    return seen.decode()
+
+
+def take_terminal() -> None:
+    """Make the standard input the terminal whose Ctrl-C reaches this process."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def test_options_of_the_web_server_are_taken_with_a_note(project: Any) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from beltline.app.service import AppService
 from beltline.exceptions import ImproperlyConfigured
 
 from .banner import print_banner
@@ -119,6 +120,8 @@ class Worker:
         self.app.finalize()
         conf = self.app.conf
         set_up_logging(self.loglevel, self.logfile, handlers=conf.loghandlers, config=conf.logging_config)
+        # The worker reports at its end what stopped it, from the user's line on; twice would be once too often.
+        logging.getLogger(AppService.__module__).addFilter(self._is_news)
         with contextlib.suppress(ValueError, OSError, AttributeError):
             # A stream without a descriptor, or a system without the signal, does without stack dumps.
             faulthandler.register(signal.SIGUSR1, all_threads=True)
@@ -221,10 +224,16 @@ class Worker:
             sys.stdout.write(f"{text}\n")
             sys.stdout.flush()
 
+    def _is_news(self, record: logging.LogRecord) -> bool:
+        """Whether a log record says something else than what stops the app."""
+        return not record.exc_info or record.exc_info[1] is not self.app.fatal_error
+
     def _report(self, error: BaseException) -> None:
-        """Say what ended the app, with the user's line. The log has it too, but may be a file or less talkative."""
+        """Say what ended the app, with the user's line; also in the log where that is a file."""
         from beltline.cli.errors import print_user_error
 
+        if self.logfile is not None:
+            logger.critical("the worker stops because of an error", exc_info=error)
         sys.stderr.write("beltline: the worker stops because of this error; nothing in flight was acknowledged:\n")
         print_user_error(error)
 
