@@ -81,7 +81,7 @@ impl Pace {
 
 /// What taking an event came to.
 enum Found {
-    Record { ticket: Ticket, batch: Arc<Batch>, partition: u32 },
+    Record { ticket: Ticket, batch: Arc<Batch>, mode: Mode },
     Item(queue::Item),
     Turn,
     Pause,
@@ -105,8 +105,8 @@ pub fn step(stream: &Bound<'_, Stream>, caller: Caller) -> PyResult<Step> {
             Source::Queue(queue) => take_item(this, queue.get(), py, caller)?,
         };
         match found {
-            Found::Record { ticket, batch, partition } => {
-                if let Some(value) = deliver_record(this, py, ticket, batch, partition)? {
+            Found::Record { ticket, batch, mode } => {
+                if let Some(value) = deliver_record(this, py, ticket, batch, mode)? {
                     return Ok(Step::Event(value));
                 }
             }
@@ -135,7 +135,7 @@ fn finish(state: &mut State, core: &mut Core) -> Current {
         && state.auto_ack
     {
         core.done(record.ticket);
-        if let Some(message) = &state.current.message {
+        if let Some(message) = state.current.message() {
             message.get().settle();
         }
     }
@@ -171,7 +171,16 @@ fn take_record(
     }
     match core.next(subscription.id) {
         Next::Event(ticket) => match (core.batch(&ticket), core.partition(&ticket)) {
-            (Some(batch), Some(partition)) => Ok(Found::Record { ticket, batch: batch.clone(), partition }),
+            (Some(batch), Some(partition)) => {
+                // Moved out and back instead of counted: it is the same batch for thousands of records.
+                let batch = match state.batch.take() {
+                    Some(last) if Arc::ptr_eq(&last, batch) => last,
+                    _ => batch.clone(),
+                };
+                state.current.record = Some(Taken { ticket, owned: true });
+                state.current.partition = Some(partition);
+                Ok(Found::Record { ticket, batch, mode: state.mode })
+            }
             _ => Ok(Found::Turn),
         },
         Next::Wait if core.wants_turn() => Ok(Found::Turn),
@@ -214,37 +223,34 @@ fn deliver_record(
     py: Python<'_>,
     ticket: Ticket,
     batch: Arc<Batch>,
-    partition: u32,
+    mode: Mode,
 ) -> PyResult<Option<Py<PyAny>>> {
-    let mode = {
-        let mut state = this.hold(py)?;
-        let record = Taken { ticket, batch: batch.clone(), owned: true };
-        state.current.record = Some(record);
-        state.current.partition = Some(partition);
-        state.mode
-    };
     let record = batch.get(ticket.index_in_batch());
     let decoded = this.value_decode.run(py, record.value).and_then(|value| {
         let key = if mode == Mode::Values { None } else { Some(this.key_decode.run(py, record.key)?) };
         Ok((key, value))
     });
+    let mut state = this.hold(py)?;
+    state.batch = Some(batch);
     let (key, value) = match decoded {
         Ok(decoded) => decoded,
-        Err(error) => return undecodable(this, py, error).map(|()| None),
+        Err(error) => {
+            drop(state);
+            return undecodable(this, py, error).map(|()| None);
+        }
     };
-    let mut state = this.hold(py)?;
     state.current.value = Some(value.clone_ref(py));
     match (mode, key) {
         (Mode::Items, Some(key)) => {
-            state.current.key = Some(key.clone_ref(py));
+            state.current.extras().key = Some(key.clone_ref(py));
             drop(state);
             Ok(Some(PyTuple::new(py, [key, value])?.into_any().unbind()))
         }
         (Mode::Events, key) => {
-            state.current.key = key;
+            state.current.extras().key = key;
             drop(state);
             let event = make_event(this, py)?;
-            this.hold(py)?.current.event = Some(event.clone_ref(py));
+            this.hold(py)?.current.extras().event = Some(event.clone_ref(py));
             Ok(Some(event))
         }
         _ => Ok(Some(value)),
@@ -265,11 +271,12 @@ fn deliver_item(this: &Stream, py: Python<'_>, item: queue::Item) -> PyResult<Py
     let mode = state.mode;
     let (key, value) = (item.key.clone_ref(py), item.value.clone_ref(py));
     state.current.partition = item.partition;
-    state.current.key = Some(key.clone_ref(py));
     state.current.value = Some(value.clone_ref(py));
-    state.current.event = item.event.as_ref().map(|event| event.clone_ref(py));
-    let event = state.current.event.as_ref().map(|event| event.clone_ref(py));
-    state.current.item = Some(item);
+    let event = item.event.as_ref().map(|event| event.clone_ref(py));
+    let extras = state.current.extras();
+    extras.key = Some(key.clone_ref(py));
+    extras.event = event.as_ref().map(|event| event.clone_ref(py));
+    extras.item = Some(item);
     drop(state);
     match mode {
         Mode::Values => Ok(value),

@@ -55,36 +55,56 @@ impl Mode {
 }
 
 /// A record that was taken from a topic.
+#[derive(Clone, Copy)]
 pub struct Taken {
     pub ticket: Ticket,
-    pub batch: Arc<Batch>,
     /// Not finished, and nobody else has the right to.
     pub owned: bool,
 }
 
-/// The event the consumer works on.
+/// What only some consumers ask for.
+#[derive(Default)]
+pub struct Extras {
+    /// The item of a queue, to be given back.
+    pub item: Option<Item>,
+    pub key: Option<Py<PyAny>>,
+    pub event: Option<Py<PyAny>>,
+    pub message: Option<Py<Message>>,
+}
+
+/// The event the consumer works on. Taking one up and letting it go is done for every event, so what is rare is in
+/// [`Extras`].
 #[derive(Default)]
 pub struct Current {
     pub record: Option<Taken>,
-    /// The item of a queue, to be given back.
-    pub item: Option<Item>,
     pub partition: Option<u32>,
-    pub key: Option<Py<PyAny>>,
     pub value: Option<Py<PyAny>>,
-    pub event: Option<Py<PyAny>>,
-    pub message: Option<Py<Message>>,
+    pub extras: Option<Box<Extras>>,
 }
 
 impl Current {
     /// Whether there is an event in hand.
     pub fn is_some(&self) -> bool {
-        self.record.is_some() || self.item.is_some()
+        self.record.is_some() || self.extras.as_ref().is_some_and(|extras| extras.item.is_some())
+    }
+
+    /// The rare part, made when it is needed.
+    pub fn extras(&mut self) -> &mut Extras {
+        self.extras.get_or_insert_default()
+    }
+
+    /// The message, if somebody asked for it.
+    #[inline]
+    pub fn message(&self) -> Option<&Py<Message>> {
+        self.extras.as_ref()?.message.as_ref()
     }
 }
 
 /// The part of a [`Stream`] that changes.
 pub struct State {
     pub current: Current,
+    /// The batch of the last record: the next one is in the same, mostly.
+    pub batch: Option<Arc<Batch>>,
     pub mode: Mode,
     pub auto_ack: bool,
     pub closed: bool,
@@ -130,16 +150,16 @@ impl Stream {
     pub fn key(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         let (batch, index) = {
             let state = self.hold(py)?;
-            if let Some(key) = &state.current.key {
+            if let Some(key) = state.current.extras.as_ref().and_then(|extras| extras.key.as_ref()) {
                 return Ok(Some(key.clone_ref(py)));
             }
-            match &state.current.record {
-                Some(record) => (record.batch.clone(), record.ticket.index_in_batch()),
-                None => return Ok(None),
+            match (&state.current.record, &state.batch) {
+                (Some(record), Some(batch)) => (batch.clone(), record.ticket.index_in_batch()),
+                _ => return Ok(None),
             }
         };
         let key = self.key_decode.run(py, batch.get(index).key)?;
-        self.hold(py)?.current.key = Some(key.clone_ref(py));
+        self.hold(py)?.current.extras().key = Some(key.clone_ref(py));
         Ok(Some(key))
     }
 
@@ -147,27 +167,27 @@ impl Stream {
     pub fn message(&self, py: Python<'_>) -> PyResult<Option<Py<Message>>> {
         let Source::Topics(subscription) = &self.source else { return Ok(None) };
         let mut state = self.hold(py)?;
-        if let Some(message) = &state.current.message {
+        if let Some(message) = state.current.message() {
             return Ok(Some(message.clone_ref(py)));
         }
-        let Some(record) = &state.current.record else { return Ok(None) };
+        let (Some(record), Some(batch)) = (state.current.record, state.batch.clone()) else { return Ok(None) };
         let belt = &subscription.get().belt;
         let inner = belt.get().enter(py)?;
         let partition = inner.core().and_then(|core| core.topic_partition(&record.ticket).cloned()).unwrap_or_default();
         drop(inner);
-        let message = Message::new(belt.clone_ref(py), record.batch.clone(), partition, record.ticket);
+        let message = Message::new(belt.clone_ref(py), batch, partition, record.ticket);
         if !record.owned {
             message.settle();
         }
         let message = Py::new(py, message)?;
-        state.current.message = Some(message.clone_ref(py));
+        state.current.extras().message = Some(message.clone_ref(py));
         Ok(Some(message))
     }
 
     /// Finishes the event in hand, or gives it back.
     fn settle(&self, py: Python<'_>, release: bool) -> PyResult<()> {
         let mut state = self.hold(py)?;
-        if let Some(message) = &state.current.message {
+        if let Some(message) = state.current.message() {
             message.get().settle();
         }
         match (&self.source, &mut state.current.record) {
@@ -187,7 +207,7 @@ impl Stream {
                 }
             }
             (Source::Queue(queue), _) if release => {
-                let item = state.current.item.take();
+                let item = state.current.extras.as_mut().and_then(|extras| extras.item.take());
                 drop(state);
                 if let Some(item) = item {
                     queue.get().give_back(py, item)?;
@@ -242,6 +262,7 @@ impl Stream {
             |given: Option<&Bound<'_, PyAny>>, what| given.map_or(Ok(Decode::Bytes), |it| Decode::parse(it, what));
         let state = State {
             current: Current::default(),
+            batch: None,
             mode: Mode::parse(mode)?,
             auto_ack,
             closed: false,
@@ -345,7 +366,7 @@ impl Stream {
     fn current_event(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         {
             let state = self.hold(py)?;
-            if let Some(event) = &state.current.event {
+            if let Some(event) = state.current.extras.as_ref().and_then(|extras| extras.event.as_ref()) {
                 return Ok(Some(event.clone_ref(py)));
             }
             if !state.current.is_some() {
@@ -353,7 +374,7 @@ impl Stream {
             }
         }
         let event = step::make_event(self, py)?;
-        self.hold(py)?.current.event = Some(event.clone_ref(py));
+        self.hold(py)?.current.extras().event = Some(event.clone_ref(py));
         Ok(Some(event))
     }
 
@@ -428,11 +449,12 @@ impl Stream {
         visit.call(&state.sleeping)?;
         visit.call(&state.awaiter)?;
         visit.call(&state.consumer)?;
-        visit.call(&state.current.key)?;
         visit.call(&state.current.value)?;
-        visit.call(&state.current.event)?;
-        visit.call(&state.current.message)?;
-        if let Some(item) = &state.current.item {
+        let Some(extras) = &state.current.extras else { return Ok(()) };
+        visit.call(&extras.key)?;
+        visit.call(&extras.event)?;
+        visit.call(&extras.message)?;
+        if let Some(item) = &extras.item {
             visit.call(&item.value)?;
             visit.call(&item.key)?;
             visit.call(&item.event)?;

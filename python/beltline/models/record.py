@@ -39,9 +39,13 @@ class RecordType(type):
         inherited: dict[str, FieldDescriptor] = {}
         for base in reversed(bases):
             inherited.update(getattr(base, "_fields", {}))
+        # Whoever writes a constructor may set other attributes in it; without one there is no room for them, which makes
+        # instances smaller, and lets the decoder use one again that nobody holds any more.
+        roomy = "__init__" in namespace or "__post_init__" in namespace
         # An attribute of a base that becomes a field again keeps its slot there; layouts with two bases have none.
         slots = [] if len(bases) > 1 else [field for field in own if field not in inherited]
-        namespace.setdefault("__slots__", tuple(slots))
+        taken = any(hasattr(base, "__dictoffset__") and base.__dictoffset__ for base in bases)
+        namespace.setdefault("__slots__", (*slots, *(("__dict__",) if roomy and not taken else ())))
         nested = namespace.pop(OPTIONS, None)
         made = super().__new__(mcs, name, bases, namespace)
         changes = {key: value for key, value in vars(nested).items() if key[:1] != "_"} if nested else {}
@@ -97,7 +101,7 @@ class Record(metaclass=RecordType):
     _blessed: ClassVar[dict[str, str]] = {}
     _annotations: ClassVar[dict[str, Any]] = {}
 
-    __slots__ = ("__dict__", "__weakref__")
+    __slots__ = ()
 
     @classmethod
     def _setup(
@@ -301,7 +305,7 @@ class Record(metaclass=RecordType):
         return f"<{type(self).__name__}: {inside}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (restore, (type(self), self.asdict(), dict(self.__dict__)))
+        return (restore, (type(self), self.asdict(), dict(getattr(self, "__dict__", {}))))
 
 
 def restore(kind: type[Record], fields: dict[str, Any], extra: dict[str, Any]) -> Record:

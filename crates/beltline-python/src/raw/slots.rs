@@ -52,6 +52,22 @@ impl SlotClass {
         &self.class
     }
 
+    /// An instance made here before, to be filled again: only when nobody else can see it, and its class leaves no room
+    /// for attributes beside the slots or for weak references. `None` gives the instance up.
+    #[inline]
+    pub fn reuse<'py>(&self, py: Python<'py>, instance: Py<PyAny>) -> Option<SlotObject<'py, '_>> {
+        let object = instance.into_bound(py);
+        // SAFETY: a live object and its type, of which plain fields are read with the lock held.
+        let is_ours = unsafe {
+            let class = ffi::Py_TYPE(object.as_ptr());
+            ffi::Py_REFCNT(object.as_ptr()) == 1
+                && class == self.class.as_ptr().cast::<ffi::PyTypeObject>()
+                && (*class).tp_dictoffset == 0
+                && (*class).tp_weaklistoffset == 0
+        };
+        is_ours.then_some(SlotObject { class: self, object })
+    }
+
     /// A new instance with empty slots.
     ///
     /// # Errors

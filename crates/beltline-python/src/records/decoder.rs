@@ -15,6 +15,8 @@ struct Learned {
     codec: record::RecordDecoder,
     texts: TextCache,
     repeats: Vec<Repeats>,
+    /// The last two instances: while the consumer's variable still holds the last one, the one before is free.
+    spare: [Option<Py<PyAny>>; 2],
 }
 
 /// Decodes the values of a topic to instances of one class.
@@ -75,20 +77,29 @@ impl RecordDecoder {
 
     #[inline]
     fn decode_fast(&self, py: Python<'_>, class: &SlotClass, bytes: &[u8]) -> PyResult<Option<Py<PyAny>>> {
-        let object = class.make(py)?;
+        // An instance that is given up may run code of the user's: not while anything is held.
+        let old = self.learned.hold(py, "the decoder of a record")?.spare[0].take();
+        let object = match old.and_then(|old| class.reuse(py, old)) {
+            Some(object) => object,
+            None => class.make(py)?,
+        };
         let mut learned = self.learned.hold(py, "the decoder of a record")?;
-        let Learned { codec, texts, repeats } = &mut *learned;
+        let Learned { codec, texts, repeats, .. } = &mut *learned;
         let mut fill = Fill { py, object, texts, repeats };
         let outcome = codec.decode(bytes, &mut fill);
         let mut object = fill.object;
-        drop(learned);
         let Outcome::Done { seen } = outcome else { return Ok(None) };
         if seen.count_ones() as usize != self.defaults.len() {
             for (index, default) in self.defaults.iter().enumerate().filter(|(index, _)| seen & (1 << index) == 0) {
                 object.write(index, default.as_ref().map_or_else(|| py.None(), |default| default.clone_ref(py)));
             }
         }
-        Ok(Some(object.into_object().unbind()))
+        let object = object.into_object().unbind();
+        learned.spare.swap(0, 1);
+        let given_up = learned.spare[1].replace(object.clone_ref(py));
+        drop(learned);
+        drop(given_up);
+        Ok(Some(object))
     }
 }
 
@@ -123,7 +134,8 @@ impl RecordDecoder {
             defaults.push((!required).then_some(default));
         }
         let repeats = vec![Repeats::default(); specs.len()];
-        let learned = Learned { codec: record::RecordDecoder::new(specs), texts: TextCache::new(), repeats };
+        let learned =
+            Learned { codec: record::RecordDecoder::new(specs), texts: TextCache::new(), repeats, spare: [None, None] };
         Ok(RecordDecoder { class, defaults, learned: Guarded::new(learned), general })
     }
 
@@ -145,6 +157,8 @@ impl RecordDecoder {
         if let Some(class) = &self.class {
             visit.call(class.class())?;
         }
-        self.defaults.iter().try_for_each(|default| visit.call(default))
+        self.defaults.iter().try_for_each(|default| visit.call(default))?;
+        let Some(learned) = self.learned.visit(&visit) else { return Ok(()) };
+        learned.spare.iter().try_for_each(|instance| visit.call(instance))
     }
 }
