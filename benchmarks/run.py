@@ -112,7 +112,7 @@ def pin() -> int | None:
 def main() -> int:
     """Run, print, judge."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--events", type=int, default=1_000_000, help="for beltline and the hand-tuned loop")
+    parser.add_argument("--events", type=int, default=3_000_000, help="for beltline and the hand-tuned loop")
     parser.add_argument("--few", type=int, default=40_000, help="for Faust and bytewax")
     parser.add_argument("--times", type=int, default=3, help="runs of each, of which the fastest counts")
     given = parser.parse_args()

@@ -1,7 +1,7 @@
 """Runs the Python tests on every interpreter that is installed, each in a virtual environment of its own.
 
-The first is the one of `.venv`, on which everything runs. The others prove that the extension works there: they leave out
-tests of processes, which take long and depend on the interpreter least.
+The first is the one of `.venv`, on which everything runs. The others prove that the extension works there: they leave
+out tests of processes, which take long and depend on the interpreter least.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 60.0
 
 #: The same program as crates/beltline/examples/word_count.rs.
-WORDS = '''
+WORDS = """
 import beltline as bl
 
 app = bl.App("words")
@@ -37,7 +37,7 @@ async def split(stream):
 @app.on(words)
 def count(word):
     counts[word] += 1
-'''
+"""
 
 TEXT = ["the quick brown fox", "jumps over the lazy dog", "the end caf\u00e9 \U0001f98a"]
 
