@@ -57,7 +57,7 @@ pub(crate) fn read<'a>(
     if crc32fast::hash(&bytes[8..]) != u32::from_le_bytes([head[4], head[5], head[6], head[7]]) {
         return Err(corrupt(partition, base_offset, "fails its checksum"));
     }
-    if head[0] != FORMAT {
+    if head[..4] != [FORMAT, 0, 0, 0] {
         let message = format!(
             "{partition}: the block at offset {base_offset} has format {}, which this version of beltline does not know; \
              use the version that wrote it",

@@ -462,3 +462,7 @@ impl fmt::Debug for EmbeddedLog {
         formatter.debug_struct("EmbeddedLog").field("options", &self.shared.options).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[path = "embedded_tests.rs"]
+mod tests;

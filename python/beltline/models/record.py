@@ -39,8 +39,8 @@ class RecordType(type):
         inherited: dict[str, FieldDescriptor] = {}
         for base in reversed(bases):
             inherited.update(getattr(base, "_fields", {}))
-        # Whoever writes a constructor may set other attributes in it; without one there is no room for them, which makes
-        # instances smaller, and lets the decoder use one again that nobody holds any more.
+        # Whoever writes a constructor may set other attributes in it; without one there is no room for them, which
+        # makes instances smaller, and lets the decoder use one again that nobody holds any more.
         roomy = "__init__" in namespace or "__post_init__" in namespace
         # An attribute of a base that becomes a field again keeps its slot there; layouts with two bases have none.
         slots = [] if len(bases) > 1 else [field for field in own if field not in inherited]
