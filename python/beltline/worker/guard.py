@@ -149,10 +149,15 @@ def leave(code: int, message: str) -> None:
     """
     with contextlib.suppress(OSError):
         os.write(2, f"\n{message}\n".encode("utf-8", "replace"))
-    flusher = threading.Thread(target=flush, daemon=True)
-    flusher.start()
-    flusher.join(FLUSH_S)
-    os._exit(code)
+    try:
+        flusher = threading.Thread(target=flush, daemon=True)
+        flusher.start()
+        flusher.join(FLUSH_S)
+    except RuntimeError:
+        # The interpreter is on its way out and starts no threads any more; it has flushed already.
+        pass
+    finally:
+        os._exit(code)
 
 
 def flush() -> None:
