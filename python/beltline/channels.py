@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from ._native import Message, Queue, RecordDecoder, Subscription
 from .events import Event, HeadersArgument, MemoryMessage
+from .sending import FutureMessage, PendingMessage
+from .types import TP, RecordMetadata
 
 if TYPE_CHECKING:
     from .app.base import App
     from .policies import PolicyArgument
     from .streams.reader import Reader
     from .streams.stream import Stream
-    from .topics import FutureMessage
 
 __all__ = ["Channel", "Source"]
 
@@ -152,9 +153,6 @@ class Channel:
         Returns:
             A future that is done already, with the item's metadata.
         """
-        from .topics import FutureMessage, PendingMessage
-        from .types import TP, RecordMetadata
-
         offset, self.root._offset = self.root._offset, self.root._offset + 1
         message = MemoryMessage(
             key, value, partition=partition or 0, offset=offset, timestamp=timestamp, headers=headers

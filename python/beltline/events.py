@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from .app.base import App
-    from .topics import FutureMessage
+    from .sending import FutureMessage
 
 __all__ = ["Event", "MemoryMessage", "current_event"]
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ._native import Message
 from .exceptions import CorruptLogError, ImproperlyConfigured, StorageError
 from .policies import DeadLetter, Fail, Failure, Retry, final_policy, policy_of
+from .topics import Topic
 
 if TYPE_CHECKING:
     from .app.base import App
@@ -176,8 +177,6 @@ class LetterBox:
     """
 
     def __init__(self, app: App, target: Any) -> None:
-        from .topics import Topic
-
         self.app = app
         self.channel = app.topic(target) if isinstance(target, str) else target
         self.topic = self.channel if isinstance(self.channel, Topic) else None

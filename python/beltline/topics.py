@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from ._native import Queue
 from .channels import Channel, Source
 from .events import HeadersArgument, header_pairs
 from .exceptions import ImproperlyConfigured, KeyDecodeError
 from .policies import final_policy
+from .sending import FutureMessage, PendingMessage
 from .serializers import Serde, get_serde
-from .types import TP, RecordMetadata
 
 if TYPE_CHECKING:
     from .app.base import App
@@ -25,51 +23,6 @@ __all__ = ["FutureMessage", "PendingMessage", "Topic"]
 
 #: Longest topic name that Kafka takes.
 MAX_NAME_LENGTH: Final = 249
-
-#: ``RecordMetadata.timestamp_type`` of a record stamped by its sender.
-CREATE_TIME: Final = 0
-
-
-class PendingMessage(NamedTuple):
-    """What was asked to be sent."""
-
-    channel: Any
-    key: Any
-    value: Any
-    partition: int | None
-    timestamp: float | None
-    headers: HeadersArgument
-    key_serializer: Any
-    value_serializer: Any
-    callback: Callable[[Any], Any] | None
-
-
-class FutureMessage(asyncio.Future[RecordMetadata]):
-    """Resolved with the record's metadata once it is in the log, that is, with the next commit."""
-
-    def __init__(self, message: PendingMessage, *, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        super().__init__(loop=loop)
-        self.message = message
-        if message.callback is not None:
-            self.add_done_callback(self._call_back)
-
-    def deliver(self, topic: str, partition: int, offset: int, timestamp_ms: int) -> None:
-        """Take the answer of the log."""
-        if not self.done():
-            where = TP(topic, partition)
-            self.set_result(RecordMetadata(topic, partition, where, offset, timestamp_ms / 1000.0, CREATE_TIME))
-
-    def __await__(self) -> Generator[Any, None, RecordMetadata]:
-        if not self.done():
-            self.message.channel.app.check_wait()
-        return super().__await__()
-
-    def _call_back(self, future: asyncio.Future[RecordMetadata]) -> None:
-        assert self.message.callback is not None
-        result = self.message.callback(future)
-        if inspect.isawaitable(result):
-            # The future keeps it alive until it is done.
-            self._calling_back = asyncio.ensure_future(result, loop=self.get_loop())
 
 
 class Topic(Channel):
@@ -226,7 +179,6 @@ class Topic(Channel):
 
     def open_source(self, reader: Reader, on_decode_error: PolicyArgument | None = None) -> Source:
         """Return what a stream of `reader` reads; streams of one reader share the records."""
-        from .failures import decode_error_handler
 
         def subscribe() -> Any:
             session = self.app.session
@@ -234,8 +186,8 @@ class Topic(Channel):
             return session.belt.subscribe(reader.name, self.topics)
 
         policy = on_decode_error or self.on_decode_error or self.app.conf.on_decode_error
-        handler = decode_error_handler(self.app, policy, reader.name)
-        return Source(reader.keep(self.topics, subscribe), self.key_serde.loads, self.value_serde.loads, handler)
+        source = reader.keep(self.topics, subscribe)
+        return Source(source, self.key_serde.loads, self.value_serde.loads, reader.decode_error_handler(policy))
 
     def offsets(self) -> list[tuple[int, int]]:
         """Return the first and the end offset of every partition: what the log holds at this moment.

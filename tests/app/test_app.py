@@ -415,3 +415,45 @@ async def test_stream_of_no_agent_lets_go_when_it_is_dropped() -> None:
         assert await asyncio.create_task(read_one()) == 1
         await app.wait_idle()
         assert [row for row in app.session.belt.health()["partitions"] if row["in_flight"]] == []
+
+
+async def test_missing_topic_is_an_error_where_topics_may_not_be_created() -> None:
+    app = make_app(topic_allow_declare=False)
+
+    @app.on("orders")
+    def read(order: Any) -> None: ...
+
+    with pytest.raises(ImproperlyConfigured, match="topic orders does not exist"):
+        await app.start()
+    assert not app.has_session
+
+
+async def test_outputs_of_one_event_that_no_outbox_can_hold_are_an_error_of_its_handler() -> None:
+    app = make_app(outbox_bytes=4096)
+    topic, out = app.topic("in", value_type=int, partitions=1), app.topic("out", value_type=str, partitions=1)
+    done: list[int] = []
+
+    @app.on(topic, name="flood")
+    async def flood(value: int) -> None:
+        for _ in range(1000 if value == 1 else 1):
+            await out.send(value="x" * 100)
+        done.append(value)
+
+    async with app:
+        for value in range(3):
+            await topic.send(value=value)
+        await app.wait_idle()
+        assert isinstance(app.recent_failures[0].exception, BufferError)
+    assert done == [0, 2]
+
+
+async def test_data_directory_is_free_after_a_stop_and_held_before(tmp_path: Any) -> None:
+    first = make_app(broker="embedded://", datadir=tmp_path / "data")
+    second = make_app(broker="embedded://", datadir=tmp_path / "data")
+    await first.start()
+    with pytest.raises(bl.exceptions.DataDirectoryError, match="data"):
+        await second.start()
+    await first.stop()
+    third = make_app(broker="embedded://", datadir=tmp_path / "data")
+    await third.start()
+    await third.stop()

@@ -365,3 +365,19 @@ async def test_concurrency_of_an_async_handler() -> None:
     await feed(app, topic, range(25))
     assert sorted(seen) == list(range(25))
     assert most == 5
+
+
+async def test_stop_iteration_in_a_thread_is_an_error_like_others() -> None:
+    app = make_app()
+    topic = app.topic("numbers", value_type=int, partitions=1)
+    seen: list[int] = []
+
+    @app.on(topic, threads=1)
+    def empty(value: int) -> None:
+        if value == 0:
+            next(iter([]))
+        seen.append(value)
+
+    await feed(app, topic, range(2), key=b"k")
+    assert seen == [1]
+    assert app.failure_counts.total() == 1

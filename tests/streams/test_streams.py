@@ -422,3 +422,20 @@ async def test_forward_to_a_typed_topic_leaves_the_bytes_alone() -> None:
         await source.send(value={"customer": "ada"})
         await app.wait_idle()
     assert seen == [("ada", b'{"customer":"ada"}')]
+
+
+async def test_a_stream_has_one_consumer() -> None:
+    app = make_app()
+    topic = app.topic("numbers", value_type=int)
+    async with app:
+        stream = topic.stream()
+
+        async def read() -> None:
+            async for _ in stream:
+                pass
+
+        first = asyncio.create_task(read())
+        await asyncio.sleep(0)
+        with pytest.raises(RuntimeError):
+            await asyncio.create_task(read())
+        first.cancel()

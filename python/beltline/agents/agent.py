@@ -23,7 +23,7 @@ from .sinks import sink_sender
 if TYPE_CHECKING:
     from beltline.app.base import App
     from beltline.policies import PolicyArgument
-    from beltline.topics import FutureMessage
+    from beltline.sending import FutureMessage
 
     from .context import AgentTestContext
 

@@ -18,12 +18,13 @@ from beltline.events import HeadersArgument
 from beltline.exceptions import ImproperlyConfigured, NotReady
 from beltline.failures import LetterBox
 from beltline.policies import Failure
+from beltline.sending import FutureMessage
 from beltline.settings import Settings
 from beltline.streams.consumer import Consumer
 from beltline.streams.feeding import raise_thrown
 from beltline.streams.reader import Reader
 from beltline.streams.stream import Stream
-from beltline.topics import FutureMessage, Topic
+from beltline.topics import Topic
 
 from .declarations import Declarations
 from .discovery import discover_modules, modules_to_search
@@ -374,6 +375,13 @@ class App(Declarations, ServiceProxy):
         if self._fatal_error is not None:
             raise self._fatal_error
 
+    def waits_for_itself(self) -> bool:
+        """Whether the running task is in the middle of an event without which nothing can be committed."""
+        stream = current_stream()
+        if self.conf.processing_guarantee != "exactly_once" or stream is None or stream.current_message is None:
+            return False
+        return any(consumer.runs(asyncio.current_task()) for consumer in self.consumers())
+
     def check_wait(self) -> None:
         """Refuse to wait, within an event, for a record that is committed together with that event.
 
@@ -381,10 +389,7 @@ class App(Declarations, ServiceProxy):
             RuntimeError: The running task is an agent's or handler's in the middle of an event, and the app counts
                 exactly once.
         """
-        stream = current_stream()
-        if self.conf.processing_guarantee != "exactly_once" or stream is None or stream.current_message is None:
-            return
-        if any(consumer.runs(asyncio.current_task()) for consumer in self.consumers()):
+        if self.waits_for_itself():
             raise RuntimeError(
                 "a record sent within an event is committed together with that event, so its offset cannot be awaited "
                 "there; use callback=, or processing_guarantee='at_least_once'"

@@ -47,9 +47,14 @@ class Worker:
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             function, future = job
-            result, error = None, None
+            result: Any = None
+            error: BaseException | None = None
             try:
                 result = function()
+            except StopIteration as raised:
+                # A future cannot carry it.
+                error = RuntimeError("the handler raised StopIteration")
+                error.__cause__ = raised
             except BaseException as raised:
                 error = raised
             loop = future.get_loop()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from beltline.exceptions import ImproperlyConfigured
+from beltline.serializers import get_serde
 
 __all__ = ["GroupKey", "dump_key", "group_key", "repartition_topic_name"]
 
@@ -82,6 +83,4 @@ def dump_key(key: Any) -> bytes | None:
         return key
     if isinstance(key, str):
         return key.encode()
-    from beltline.serializers import get_serde
-
     return get_serde(None, "json").dumps(key)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from beltline._native import Subscription
+from beltline.failures import decode_error_handler
 
 if TYPE_CHECKING:
     from beltline.app.base import App
@@ -52,6 +53,10 @@ class Reader:
         if kept is None:
             kept = self._sources[source_of] = make()
         return kept
+
+    def decode_error_handler(self, policy: PolicyArgument | None) -> Callable[[Any, Exception], object]:
+        """Return what a stream calls for a record that it cannot decode."""
+        return decode_error_handler(self.app, policy, self.name)
 
     def close_queues(self) -> None:
         """End the streams of channels in memory, after the items that are in."""

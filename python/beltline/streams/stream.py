@@ -14,6 +14,7 @@ from beltline import _native
 from beltline.channels import Channel
 from beltline.events import Event
 from beltline.exceptions import ImproperlyConfigured, Skip
+from beltline.failures import ErrorDesk
 from beltline.topics import Topic
 
 from .feeding import feed_queue
@@ -395,8 +396,6 @@ class Stream(NativeStream[T]):
     def _start_forwarder(
         self, forward: Callable[[Stream[Any], Any], Coroutine[Any, Any, None]], owner: Stream[Any]
     ) -> None:
-        from beltline.failures import ErrorDesk
-
         source = self._successor(self.channel, auto_ack=True, processors=())
         desk = ErrorDesk(self.app, f"{self.reader.name} (forwarding {self.channel})", self.reader.policy)
         owner._start(forward(source, desk))
