@@ -76,7 +76,7 @@ def contenders(count: int, few: int, times: int) -> dict[str, dict[str, Any]]:
     try:
         data = folder / "data"
         job = CONTENDERS / "beltline_job.py"
-        found["append"] = best(count, sys.executable, job, "load", data, times=1)
+        found["loader"] = best(count, sys.executable, job, "load", data, times=1)
         for mode in ("agent", "on", "dict"):
             runs = []
             for _ in range(times):
@@ -92,12 +92,24 @@ def contenders(count: int, few: int, times: int) -> dict[str, dict[str, Any]]:
         fastest = measure(rust, again, str(count))
         found["beltline Rust"] = {**fastest, "ns": fastest["seconds"] / count * 1e9}
         found["log read"] = {"ns": fastest["read_seconds"] / count * 1e9}
+        found["log append"] = {"ns": fastest["append_seconds"] / count * 1e9}
     finally:
         shutil.rmtree(folder)
     found["hand-tuned loop"] = best(count, sys.executable, CONTENDERS / "hand_tuned.py", times=times)
     found["bytewax"] = best(few, python, CONTENDERS / "bytewax_job.py", times=times)
     found["faust"] = best(few, python, CONTENDERS / "faust_job.py", times=times)
     return found
+
+
+def resident(count: int) -> list[int]:
+    """Return the MiB in memory at ten points of a long run with a slow handler."""
+    folder = tempfile.mkdtemp(prefix="beltline-bench-")
+    try:
+        mebibytes = measure(sys.executable, CONTENDERS / "memory.py", folder, str(count))["resident_mib"]
+    finally:
+        shutil.rmtree(folder)
+    print(f"resident MiB over {count:,} events: {mebibytes}")
+    return list(mebibytes)
 
 
 def pin() -> int | None:
@@ -114,6 +126,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--events", type=int, default=3_000_000, help="for beltline and the hand-tuned loop")
     parser.add_argument("--few", type=int, default=40_000, help="for Faust and bytewax")
+    parser.add_argument("--memory", type=int, default=10_000_000, help="events of the memory run; 0 leaves it out")
     parser.add_argument("--times", type=int, default=3, help="runs of each, of which the fastest counts")
     given = parser.parse_args()
     rust_job()
@@ -130,6 +143,7 @@ def main() -> int:
     step = measure(sys.executable, CONTENDERS / "boundary.py", "1000000")
     times = step["queue_ns"] / step["belt_ns"]
     print(f"\nboundary: {step['belt_ns']:.0f} ns a step, asyncio.Queue {step['queue_ns']:.0f} ns: 1/{times:.1f}")
+    memory = resident(given.memory) if given.memory else []
     promises = {
         "the totals of the large runs are equal": len(large) == 1,
         "the totals of the small runs are equal": len(small) == 1,
@@ -138,6 +152,8 @@ def main() -> int:
         >= FASTER_THAN_HAND_TUNED,
         "a boundary step is at most a tenth of a queue's": step["belt_ns"] <= step["queue_ns"] / 10,
         "reading the log takes less than a quarter": found["log read"]["ns"] <= fast / 4,
+        "memory stays flat with a slow handler": not memory or memory[-1] <= memory[1] * 1.1,
+        "appending to the log takes less than a quarter": found["log append"]["ns"] <= fast / 4,
     }
     for promise, kept in promises.items():
         print(f"{'ok  ' if kept else 'MISS'} {promise}")

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use beltline::prelude::*;
 use beltline_env::{Clock, SystemClock};
 use beltline_log::{EmbeddedLog, Log, LogOptions};
-use beltline_types::TopicPartition;
+use beltline_types::{Append, BatchBuilder, CommitRequest, TopicPartition, TopicSpec};
 
 #[derive(Deserialize)]
 #[expect(dead_code, reason = "all six fields are decoded, as the others do")]
@@ -22,6 +22,9 @@ struct Order {
 }
 
 const PARTITIONS: u32 = 4;
+
+/// Records of one commit.
+const UNIT: u64 = 10_000;
 
 /// Seconds to read the whole topic without doing anything.
 fn read_everything(directory: &Path, clock: &Arc<dyn Clock>) -> beltline::Result<f64> {
@@ -37,12 +40,28 @@ fn read_everything(directory: &Path, clock: &Arc<dyn Clock>) -> beltline::Result
     Ok((clock.monotonic() - began).as_secs_f64())
 }
 
+/// Seconds to append as many records as the topic has, in units of ten thousand, to a log of its own beside it.
+fn append_everything(directory: &Path, count: u64, clock: &Arc<dyn Clock>) -> beltline::Result<f64> {
+    let log = EmbeddedLog::open(&directory.join("append"), LogOptions::default(), clock.clone())?;
+    log.create_topics(&[TopicSpec::new("orders", 1)])?;
+    let value = br#"{"account":"account-123","amount":123.45,"country":"NL","order_id":"0000000f4240","ts":1700000000000,"qty":3}"#;
+    let began = clock.monotonic();
+    for _ in 0..count / UNIT {
+        let mut records = BatchBuilder::default();
+        (0..UNIT).for_each(|_| records.push(Some(b"account-123"), Some(value), &[], 1_700_000_000_000));
+        let appends = vec![Append { target: TopicPartition::new("orders", 0), records }];
+        log.commit(CommitRequest { appends, ..CommitRequest::default() })?;
+    }
+    Ok((clock.monotonic() - began).as_secs_f64())
+}
+
 fn main() -> beltline::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let directory = PathBuf::from(arguments.next().unwrap_or_default());
     let count: u64 = arguments.next().and_then(|count| count.parse().ok()).unwrap_or_default();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let read_seconds = read_everything(&directory, &clock)?;
+    let append_seconds = append_everything(&directory, count, &clock)?;
 
     let mut app = App::new("bench-rust");
     app.directory(&directory).partitions(PARTITIONS);
@@ -62,7 +81,7 @@ fn main() -> beltline::Result<()> {
     let totals: Vec<String> = totals.iter().map(|(key, value)| format!("[\"{key}\", {value}]")).collect();
     let lines = totals.join(", ");
     println!(
-        "{{\"events\": {count}, \"seconds\": {seconds}, \"read_seconds\": {read_seconds}, \"totals\": [{lines}]}}"
+        "{{\"events\": {count}, \"seconds\": {seconds}, \"read_seconds\": {read_seconds}, \"append_seconds\": {append_seconds}, \"totals\": [{lines}]}}"
     );
     Ok(())
 }

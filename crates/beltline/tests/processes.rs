@@ -1,6 +1,7 @@
 //! The command line in real processes: send, work, be killed, and find everything again.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -99,17 +100,12 @@ fn commands_say_what_is_wrong_and_what_to_do() {
     let output = run(directory.path(), &["table", "nope"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("the app has: counts"));
     let mut child = worker(directory.path());
-    let mut rounds = 0;
-    loop {
-        let output = run(directory.path(), &["topics"]);
-        let message = String::from_utf8_lossy(&output.stderr).into_owned();
-        if message.contains(&format!("process {}", child.id())) && message.contains("stop it first") {
-            break;
-        }
-        pause(20);
-        rounds += 1;
-        assert!(rounds < 200, "the holder is not named: {message}");
-    }
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(said.any(|line| line.unwrap().contains("runs on")), "the worker did not start");
+    let output = run(directory.path(), &["topics"]);
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(message.contains(&format!("process {}", child.id())), "{message}");
+    assert!(message.contains("stop it first"), "{message}");
     signal(&child, "-TERM");
     assert!(child.wait().unwrap().success());
     let output = run(directory.path(), &["topics"]);
