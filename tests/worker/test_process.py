@@ -420,6 +420,14 @@ def test_a_blocking_handler_is_reported_with_its_line(project: Any) -> None:
     assert "time.sleep(float(seconds))" in worker.output
 
 
+def test_debug_reports_slow_handlers(project: Any) -> None:
+    jobs(project, "block 0.3")
+    worker = project.start("--debug", "worker", app="jobs")
+    worker.wait_for("ends block")
+    assert worker.stop() == 0
+    assert "took 0.3" in worker.output
+
+
 def test_stacks_are_dumped_on_request(project: Any) -> None:
     jobs(project, "block 1")
     worker = project.start("worker", app="jobs")

@@ -110,7 +110,9 @@ class CommonSettings(SettingsBase):
         doc="Package of the app; it is cut off the names of agents on the command line. `-A` fills it in.",
     )
     timezone = Setting(zone, default=UTC, default_text="UTC", env="TIMEZONE", doc="Time zone of crontabs.")
-    debug = Setting(boolean, default=False, env="APP_DEBUG", doc="Report blocking handlers and more.")
+    debug = Setting(
+        boolean, default=False, env="APP_DEBUG", doc="Run asyncio in its debug mode, and watch for blocking handlers."
+    )
     env_prefix = Setting(
         optional(text), env="APP_ENV_PREFIX", doc="Put before the names of all environment variables below."
     )
@@ -146,7 +148,7 @@ class CommonSettings(SettingsBase):
         env="BLOCKING_TIMEOUT",
         unit="seconds",
         minimum=0,
-        doc="Log the stack of a handler that keeps the event loop for longer than this.",
+        doc="Log the stack of a handler that keeps the event loop for longer than this; 10 s with `debug`.",
     )
 
 

@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from beltline.app.service import AppService
 from beltline.exceptions import ImproperlyConfigured
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["Worker"]
 
 logger = logging.getLogger(__name__)
+
+#: With the setting ``debug`` a handler that blocks for so many seconds is reported.
+DEBUG_BLOCKING_S: Final = 10.0
 
 EXIT_OK = 0
 EXIT_FAILURE = 1
@@ -104,7 +107,7 @@ class Worker:
             if conf.worker_redirect_stdouts:
                 stack.enter_context(redirected_prints(conf.worker_redirect_stdouts_level))
             try:
-                with asyncio.Runner(loop_factory=loop_factory(self.loop_name)) as runner:
+                with asyncio.Runner(debug=conf.debug or None, loop_factory=loop_factory(self.loop_name)) as runner:
                     code = runner.run(self._main(guard))
             except BaseException:
                 guard.exit_code = EXIT_FAILURE
@@ -192,6 +195,8 @@ class Worker:
         """Start, show the way to being ready, then wait for the end."""
         app = self.app
         timeout = app.conf.blocking_timeout if self.blocking_timeout is None else self.blocking_timeout
+        if timeout is None and app.conf.debug:
+            timeout = DEBUG_BLOCKING_S
         watch = BlockingWatch(timeout) if timeout else None
         if watch is not None:
             watch.start()
