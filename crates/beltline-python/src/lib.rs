@@ -4,6 +4,7 @@
 //!
 //! - `belt`: a worker a Python thread turns; `inner` is its changing part, `health` what it says about itself
 //! - `stream`, `step`, `awaiter`, `sleep`: iterating over events; `queue` is a source in memory, `decode` makes values
+//! - `cursor`: what a task works on, as tables see it
 //! - `table`, `table_iterator`, `convert`: tables as mappings
 //! - `records`: instances of the user's classes
 //! - `message`, `subscription`, `headers`, `errors`, `fork`, `waker`: the rest
@@ -12,6 +13,7 @@
 mod awaiter;
 mod belt;
 mod convert;
+mod cursor;
 mod decode;
 mod errors;
 mod fork;
@@ -35,9 +37,7 @@ use pyo3::prelude::*;
 /// The stream whose event the running task (or thread) works on.
 #[pyfunction]
 fn current_stream(py: Python<'_>) -> PyResult<Option<Bound<'_, stream::Stream>>> {
-    let Some(stream) = raw::context::current_stream(py)? else { return Ok(None) };
-    let busy = stream.get().hold(py)?.current.is_some();
-    Ok(busy.then_some(stream))
+    Ok(raw::context::current(py)?.and_then(|cursor| cursor.get().stream(py)))
 }
 
 #[pymodule(gil_used = true)]

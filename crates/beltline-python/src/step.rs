@@ -96,7 +96,8 @@ enum Found {
 #[inline]
 pub fn step(stream: &Bound<'_, Stream>, caller: Caller) -> PyResult<Step> {
     let (py, this) = (stream.py(), stream.get());
-    if context::set_current_stream(stream)? {
+    if context::set_current(this.cursor.bind(py))? {
+        this.cursor.get().belong_to(stream)?;
         check_consumer(this, py, caller)?;
     }
     loop {
@@ -156,9 +157,11 @@ fn take_record(
     let mut inner = belt.enter(py)?;
     let Ok(core) = inner.core_mut() else {
         _old = std::mem::take(&mut state.current);
+        this.cursor.get().let_go();
         return Ok(Found::End);
     };
     _old = finish(&mut state, core);
+    this.cursor.get().let_go();
     _slept = state.sleeping.take();
     if _slept.is_some() {
         state.pace.restart();
@@ -178,7 +181,7 @@ fn take_record(
                     _ => batch.clone(),
                 };
                 state.current.record = Some(Taken { ticket, owned: true });
-                state.current.partition = Some(partition);
+                this.cursor.get().take_up(partition);
                 Ok(Found::Record { ticket, batch, mode: state.mode })
             }
             _ => Ok(Found::Turn),
@@ -196,6 +199,7 @@ fn take_item(this: &Stream, queue: &queue::Queue, py: Python<'_>, caller: Caller
     let (old, slept, closed, paused) = {
         let mut state = this.hold(py)?;
         let (old, slept) = (std::mem::take(&mut state.current), state.sleeping.take());
+        this.cursor.get().let_go();
         if slept.is_some() {
             state.pace.restart();
         }
@@ -270,7 +274,7 @@ fn deliver_item(this: &Stream, py: Python<'_>, item: queue::Item) -> PyResult<Py
     let mut state = this.hold(py)?;
     let mode = state.mode;
     let (key, value) = (item.key.clone_ref(py), item.value.clone_ref(py));
-    state.current.partition = item.partition;
+    this.cursor.get().take_item(item.partition);
     state.current.value = Some(value.clone_ref(py));
     let event = item.event.as_ref().map(|event| event.clone_ref(py));
     let extras = state.current.extras();

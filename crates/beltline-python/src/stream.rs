@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::awaiter::Awaiter;
+use crate::cursor::Cursor;
 use crate::decode::Decode;
 use crate::inner::Shared;
 use crate::message::Message;
@@ -77,7 +78,6 @@ pub struct Extras {
 #[derive(Default)]
 pub struct Current {
     pub record: Option<Taken>,
-    pub partition: Option<u32>,
     pub value: Option<Py<PyAny>>,
     pub extras: Option<Box<Extras>>,
 }
@@ -136,6 +136,8 @@ pub struct Stream {
     pub value_decode: Decode,
     pub on_decode_error: Option<Py<PyAny>>,
     pub make_event: Option<Py<PyAny>>,
+    /// What tables see of the event in hand.
+    pub cursor: Py<Cursor>,
     state: Guarded<State>,
 }
 
@@ -233,6 +235,12 @@ impl Stream {
     }
 }
 
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.cursor.get().let_go();
+    }
+}
+
 #[pymethods]
 impl Stream {
     #[new]
@@ -278,6 +286,7 @@ impl Stream {
             value_decode: decode(value_decode, "value_decode")?,
             on_decode_error: on_decode_error.filter(|callback| !callback.is_none(py)),
             make_event: make_event.filter(|callback| !callback.is_none(py)),
+            cursor: Py::new(py, Cursor::new())?,
             state: Guarded::new(state),
         })
     }
@@ -389,14 +398,13 @@ impl Stream {
     }
 
     #[getter]
-    fn current_partition(&self, py: Python<'_>) -> PyResult<Option<u32>> {
-        Ok(self.hold(py)?.current.partition)
+    fn current_partition(&self) -> Option<u32> {
+        self.cursor.get().partition()
     }
 
     #[setter]
-    fn set_current_partition(&self, py: Python<'_>, partition: u32) -> PyResult<()> {
-        self.hold(py)?.current.partition = Some(partition);
-        Ok(())
+    fn set_current_partition(&self, partition: u32) {
+        self.cursor.get().take_up(partition);
     }
 
     #[pyo3(name = "hold")]
@@ -429,6 +437,7 @@ impl Stream {
         let (sleeping, old) = {
             let mut state = self.hold(py)?;
             state.closed = true;
+            self.cursor.get().let_go();
             (state.sleeping.as_ref().map(|future| future.clone_ref(py)), std::mem::take(&mut state.current))
         };
         drop(old);

@@ -16,7 +16,6 @@ use crate::errors::raise;
 use crate::inner::Inner;
 use crate::raw::context;
 use crate::raw::guarded::{Guarded, Hold};
-use crate::stream::Source;
 use crate::table_iterator::{self, TableIterator};
 
 /// The belt a table's shards belong to.
@@ -102,13 +101,7 @@ impl Table {
     /// What the running task may see, from the stream it iterates.
     #[inline]
     pub fn sight(&self, py: Python<'_>) -> PyResult<Sight> {
-        let Some(stream) = context::current_stream(py)? else { return Ok(Sight::All) };
-        let stream = stream.get();
-        let state = stream.hold(py)?;
-        if let Some(partition) = state.current.partition {
-            return Ok(Sight::Shard(partition));
-        }
-        Ok(if matches!(stream.source, Source::Queue(_)) && state.current.is_some() { Sight::ByKey } else { Sight::All })
+        Ok(context::current(py)?.map_or(Sight::All, |cursor| cursor.get().sight()))
     }
 
     /// Reads a value out, so that it can be decoded without the belt in hand.

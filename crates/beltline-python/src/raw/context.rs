@@ -1,4 +1,4 @@
-//! The context variable `current_stream`: every task and thread has its own.
+//! The context variable that holds what a task works on: every task and thread has its own.
 #![expect(unsafe_code, reason = "PyO3 offers context variables only as C functions")]
 
 use std::ptr;
@@ -7,7 +7,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
-use crate::stream::Stream;
+use crate::cursor::Cursor;
 
 static VARIABLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
@@ -16,7 +16,7 @@ fn variable(py: Python<'_>) -> PyResult<&Py<PyAny>> {
         // SAFETY: the name is a C string, a missing default is null, and a new reference or null with an error comes
         // back.
         unsafe {
-            let made = ffi::PyContextVar_New(c"beltline_current_stream".as_ptr(), ptr::null_mut());
+            let made = ffi::PyContextVar_New(c"beltline_current".as_ptr(), ptr::null_mut());
             Bound::from_owned_ptr_or_err(py, made).map(Bound::unbind)
         }
     })
@@ -37,23 +37,23 @@ fn get(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
     }
 }
 
-/// The stream whose event the running task or thread works on.
+/// What the running task or thread works on.
 #[inline]
-pub fn current_stream(py: Python<'_>) -> PyResult<Option<Bound<'_, Stream>>> {
-    Ok(get(py)?.and_then(|value| value.cast_into::<Stream>().ok()))
+pub fn current(py: Python<'_>) -> PyResult<Option<Bound<'_, Cursor>>> {
+    Ok(get(py)?.and_then(|value| value.cast_into::<Cursor>().ok()))
 }
 
-/// Makes `stream` the current one; says whether it was not.
+/// Makes `cursor` the current one; says whether it was not.
 #[inline]
-pub fn set_current_stream(stream: &Bound<'_, Stream>) -> PyResult<bool> {
-    let py = stream.py();
-    if get(py)?.is_some_and(|current| current.is(stream)) {
+pub fn set_current(cursor: &Bound<'_, Cursor>) -> PyResult<bool> {
+    let py = cursor.py();
+    if get(py)?.is_some_and(|current| current.is(cursor)) {
         return Ok(false);
     }
     // SAFETY: both are live objects; the call takes references of its own and returns a new token or null with an
     // error.
     unsafe {
-        let token = ffi::PyContextVar_Set(variable(py)?.as_ptr(), stream.as_ptr());
+        let token = ffi::PyContextVar_Set(variable(py)?.as_ptr(), cursor.as_ptr());
         Bound::from_owned_ptr_or_err(py, token).map(|_| true)
     }
 }
