@@ -31,7 +31,7 @@ class RecordType(type):
 
     _fields: dict[str, FieldDescriptor]
 
-    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> RecordType:
+    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], /, **options: Any) -> RecordType:
         if not any(isinstance(base, RecordType) for base in bases):
             return super().__new__(mcs, name, bases, namespace)
         own = own_annotations(namespace)
@@ -52,7 +52,7 @@ class RecordType(type):
         made._setup(own, given, inherited, {"abstract": False, "namespace": None, **changes, **options})
         return made
 
-    def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> None:
+    def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], /, **options: Any) -> None:
         super().__init__(name, bases, namespace)
 
     def __getattribute__(cls, name: str) -> Any:
