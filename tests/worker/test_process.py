@@ -197,6 +197,46 @@ def test_a_fatal_error_shows_the_users_line_and_fails(project: Any) -> None:
         assert "jobs[0]@0" in worker.output
 
 
+def test_a_full_disk_ends_the_worker_and_loses_nothing(project: Any) -> None:
+    jobs(
+        project,
+        program="""
+        import os, resource
+        import beltline as bl
+
+        app = bl.App("jobs", topic_partitions=1)
+        jobs = app.topic("jobs", value_type=str)
+        done = app.Table("done", default=int)
+
+
+        @app.on(jobs)
+        def work(job):
+            done[job[:4]] += 1
+
+
+        @app.task
+        async def fill():
+            if not os.environ.get("FULL"):
+                return
+            resource.setrlimit(resource.RLIMIT_FSIZE, (4 << 20, resource.RLIM_INFINITY))
+            while True:
+                await jobs.send(value="more" + os.urandom(500).hex())
+        """,
+    )
+    for _ in range(3):
+        assert project.run("send", "jobs", "kept", app="jobs").returncode == 0
+    project.environment["FULL"] = "1"
+    full = project.start("worker", app="jobs")
+    assert full.end() == 1
+    assert "the disk refused a write" in full.output
+    assert "Traceback" not in full.output
+    del project.environment["FULL"]
+    worker = project.start("worker", app="jobs")
+    worker.wait_for("ready")
+    assert worker.stop() == 0
+    assert counts(project)["kept"] == 3
+
+
 def test_a_skipped_error_is_logged_and_the_worker_goes_on(project: Any) -> None:
     jobs(project, "raise", "after")
     worker = project.start("worker", app="jobs")

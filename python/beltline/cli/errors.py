@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import Final
 
 import click
+import mode
 
 from beltline.exceptions import FaustError
 
-__all__ = ["CommandError", "guarded", "print_user_error"]
+__all__ = ["CommandError", "guarded", "report"]
 
-#: Frames of these directories are the machinery between the command line and the user's module.
-MACHINERY = (str(Path(__file__).parents[1]), str(Path(click.__file__).parent), "<frozen importlib")
+#: Beginnings of file names that are not the user's.
+MACHINERY: Final = (
+    str(Path(__file__).parents[1]),
+    str(Path(click.__file__).parent),
+    str(Path(mode.__file__).parent),
+    str(Path(asyncio.__file__).parents[1]),
+    "<frozen ",
+)
+
+#: Directories of the scripts that installers make; users do not write programs there.
+SCRIPTS: Final = ("bin", "Scripts")
 
 
 class CommandError(click.ClickException):
@@ -38,7 +50,7 @@ class CommandError(click.ClickException):
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Print beltline's own errors as one line, everything else from the user's first line on.
+    """Report what goes wrong during a block and end the process; click's own errors are left to click.
 
     Raises:
         SystemExit: With code 1 for any error.
@@ -47,15 +59,19 @@ def guarded() -> Iterator[None]:
         yield
     except (click.ClickException, click.exceptions.Exit, click.Abort):
         raise
-    except FaustError as error:
-        if raised_by_user(error.__traceback__):
-            print_user_error(error)
-        else:
-            click.echo(f"Error: {explained(error)}", err=True)
-        raise SystemExit(1) from error
     except Exception as error:
-        print_user_error(error)
+        report(error)
         raise SystemExit(1) from error
+
+
+def report(error: BaseException) -> None:
+    """Print an error: a traceback from the user's code on, or a sentence where no such code took part."""
+    first = users_part(error.__traceback__)
+    if first is None and isinstance(error, FaustError):
+        click.echo(f"Error: {explained(error)}", err=True)
+        return
+    sys.stderr.write("".join(traceback.format_exception(type(error), error, first or error.__traceback__)))
+    sys.stderr.flush()
 
 
 def explained(error: BaseException) -> str:
@@ -63,47 +79,15 @@ def explained(error: BaseException) -> str:
     return "\n".join([str(error) or type(error).__name__, *getattr(error, "__notes__", ())])
 
 
-def print_user_error(error: BaseException) -> None:
-    """Print a traceback that begins at the user's code."""
-    trace = without_machinery(error.__traceback__)
-    lines = traceback.format_exception(type(error), error, trace)
-    sys.stderr.write("".join(lines))
-    sys.stderr.flush()
+def users_part(trace: TracebackType | None) -> TracebackType | None:
+    """Return the traceback from the first frame on that is the user's; None when there is none."""
+    while trace is not None:
+        if is_users(trace.tb_frame.f_code.co_filename):
+            return trace
+        trace = trace.tb_next
+    return None
 
 
-def is_machinery(filename: str) -> bool:
-    """Whether a file belongs to the command line and not to the user."""
-    return filename.startswith(MACHINERY)
-
-
-def raised_by_user(trace: TracebackType | None) -> bool:
-    """Whether a line of the user's is in the traceback."""
-    return any(not is_machinery(frame.filename) and frame.name != "<lambda>" for frame in user_frames(trace))
-
-
-def user_frames(trace: TracebackType | None) -> list[traceback.FrameSummary]:
-    """Return the frames that are neither beltline's nor click's nor of the script that started them."""
-    frames = traceback.extract_tb(trace)
-    return [
-        frame
-        for frame in frames
-        if not is_machinery(frame.filename)
-        and Path(frame.filename).name not in ("beltline", "runpy.py", "runners.py", "base_events.py", "__main__.py")
-        and not frame.filename.startswith(str(Path(sys.prefix) / "lib"))
-        and not frame.filename.startswith(str(Path(sys.base_prefix) / "lib"))
-        and not frame.filename.startswith("<frozen")
-    ]
-
-
-def without_machinery(trace: TracebackType | None) -> TracebackType | None:
-    """Return the traceback from the first frame that is the user's, or all of it when none is."""
-    first = user_frames(trace)
-    if not first:
-        return trace
-    wanted = first[0]
-    current = trace
-    while current is not None:
-        if current.tb_frame.f_code.co_filename == wanted.filename and current.tb_lineno == wanted.lineno:
-            return current
-        current = current.tb_next
-    return trace
+def is_users(filename: str) -> bool:
+    """Whether a file is the user's, and not Python's, beltline's, or the script that starts the command."""
+    return not filename.startswith(MACHINERY) and Path(filename).parent.name not in SCRIPTS

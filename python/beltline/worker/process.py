@@ -235,12 +235,12 @@ class Worker:
 
     def _report(self, error: BaseException) -> None:
         """Say what ended the app, with the user's line; also in the log where that is a file."""
-        from beltline.cli.errors import print_user_error
+        from beltline.cli.errors import report
 
         if self.logfile is not None:
             logger.critical("the worker stops because of an error", exc_info=error)
         sys.stderr.write("beltline: the worker stops because of this error; nothing in flight was acknowledged:\n")
-        print_user_error(error)
+        report(error)
 
 
 def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
