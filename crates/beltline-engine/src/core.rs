@@ -279,15 +279,6 @@ impl Core {
         if self.gated { self.next_gated(id) } else { self.take(id, false) }
     }
 
-    /// Whether [`Core::next`] might have something other than `Wait`: worth waking a sleeping consumer for.
-    pub fn is_worth_asking(&self, id: SubscriptionId) -> bool {
-        let Some(subscription) = self.subscriptions.get(id.index()).filter(|subscription| subscription.open) else {
-            return true;
-        };
-        let has_record = |lane: &Lane| lane.ready && (lane.loaded() || lane.has_batch(&self.queues[lane.queue]));
-        self.phase != Phase::Running || subscription.returned > 0 || subscription.lanes.iter().any(has_record)
-    }
-
     /// The fast path: the record after the last one, in the same batch.
     #[inline]
     pub(crate) fn take(&mut self, id: SubscriptionId, limited: bool) -> Next {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::core::Phase;
 use crate::lane::Lane;
 use crate::queue::{Known, PartitionQueue};
-use crate::{Core, Health, PartitionHealth, Pause};
+use crate::{Core, Health, PartitionHealth, Pause, SubscriptionId};
 
 impl Core {
     /// Whether everything that exists was processed and is durable: nothing queued, in flight or dirty, every
@@ -18,6 +18,15 @@ impl Core {
                 let queue = &self.queues[index];
                 queue.readers.is_empty() || (queue.reached_end() && self.position(index) >= queue.fetch_offset)
             })
+    }
+
+    /// Whether [`Core::next`] might have something other than `Wait`: worth waking a sleeping consumer for.
+    pub fn is_worth_asking(&self, id: SubscriptionId) -> bool {
+        let Some(subscription) = self.subscriptions.get(id.index()).filter(|subscription| subscription.open) else {
+            return true;
+        };
+        let has_record = |lane: &Lane| lane.ready && (lane.loaded() || lane.has_batch(&self.queues[lane.queue]));
+        self.phase != Phase::Running || subscription.returned > 0 || subscription.lanes.iter().any(has_record)
     }
 
     /// Whether a unit is on its way or something waits for the next one.

@@ -95,13 +95,18 @@ impl Core {
             self.refresh_gate();
             return;
         }
+        let changes = tables.iter().filter_map(|change| {
+            let topic = topics.find(&self.tables.spec(change.table)?.changelog)?;
+            Some((topic.index(), change.partition, change.append, appends.get(change.append)?.records.len()))
+        });
+        let changes = changes.collect();
         let offsets = positions.iter().map(|(queue, offset)| (self.queues[*queue].name.clone(), *offset)).collect();
         for (queue, offset) in &positions {
             self.queues[*queue].sealed = *offset;
         }
         let request = CommitRequest { group: self.options.group.clone(), appends, offsets };
         self.commands.push_back(LogCommand::Commit(CommitUnit { request, tables }));
-        self.clock.sealed(self.now, InFlightUnit { positions, sends });
+        self.clock.sealed(self.now, InFlightUnit { positions, sends, changes });
         self.refresh_gate();
     }
 
@@ -115,6 +120,11 @@ impl Core {
         for (sends, base_offset) in unit.sends.iter().zip(&receipt.base_offsets) {
             self.receipts.push_back(sends.receipt(Some(*base_offset)));
             self.note_end(sends.topic.index(), sends.partition, base_offset + Offset::from(sends.count));
+        }
+        for (topic, partition, append, count) in &unit.changes {
+            if let Some(base_offset) = receipt.base_offsets.get(*append) {
+                self.note_end(*topic, *partition, base_offset + Offset::from(*count));
+            }
         }
         self.after_unit();
     }

@@ -331,3 +331,21 @@ fn stopping_waits_for_the_unit_on_its_way() {
     assert_eq!(bench.accept().request.offsets[0].1, 2);
     assert!(bench.core.is_stopped());
 }
+
+#[test]
+fn a_reader_of_the_changelog_is_not_idle_before_it_has_read_the_last_change() {
+    let mut bench = bench(Guarantee::ExactlyOnce);
+    let (input, changelog) = (bench.topic("in", 1), bench.topic("t-changelog", 1));
+    let table = table(&mut bench, 1);
+    let reader = bench.core.subscribe("reader", &[input]).unwrap();
+    let audit = bench.core.subscribe("audit", &[changelog]).unwrap();
+    bench.write("in", 0, &["a"]);
+    bench.turn();
+    let ticket = bench.event(reader);
+    set(&mut bench, table, "a", 1);
+    bench.core.done(ticket);
+    bench.pass(100);
+    bench.accept();
+    assert!(!bench.core.is_idle());
+    assert_eq!(bench.drain(audit).len(), 1);
+}
