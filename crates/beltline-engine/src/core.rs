@@ -62,7 +62,7 @@ pub(crate) struct Subscription {
     /// The lane whose batch is being read.
     turn: usize,
     /// Events given back in all lanes.
-    returned: usize,
+    pub(crate) returned: usize,
     pub(crate) open: bool,
 }
 
