@@ -501,5 +501,29 @@ class RecordDecoder:
 
     def decode(self, value: bytes) -> Any: ...
 
+@final
+class RecordEncoder:
+    """Instances of one class with slots to JSON bytes, read by offset."""
+
+    def __new__(
+        cls,
+        record_class: type[Any],
+        fields: Sequence[tuple[str, bytes]],
+        end: bytes,
+        *,
+        general: Callable[[Any], bytes],
+    ) -> RecordEncoder:
+        """Makes an encoder.
+
+        Args:
+            record_class: The class whose annotated fields are slots.
+            fields: Attributes in order, each with the bytes that stand before its value.
+            end: The bytes after the last value.
+            general: Encodes instances of other classes, and those with anything but text, 64 bit integers, finite
+                floats, truth values and None.
+        """
+
+    def encode(self, record: Any) -> bytes: ...
+
 def current_stream() -> Stream[Any] | None:
     """The stream whose event the running task (or thread) works on."""

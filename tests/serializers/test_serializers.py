@@ -97,7 +97,7 @@ def test_a_codec_of_ones_own() -> None:
 
 
 def test_an_unknown_codec_is_named_with_those_there_are() -> None:
-    with pytest.raises(ImproperlyConfigured, match=r"no codec 'jsno'; there are binary, json"):
+    with pytest.raises(ImproperlyConfigured, match=r"no codec 'jsno'; there are binary, gzip, json"):
         get_codec("jsno")
     with pytest.raises(ImproperlyConfigured, match="neither a codec nor the name"):
         get_codec(3)

@@ -102,6 +102,7 @@ fn hostile_records_are_left_to_the_general_way() {
         r#"{"text":"a","int":1{"float":1.5}"#,
         r#",{"text":"a","int":1,"float":1.5}"#,
         r#"{"text":"a","int":01,"float":1.5}"#,
+        r#"{"text":"a","int":-0,"float":1.5}"#,
         r#"{"text":"a","int":1,"float":1.}"#,
         r#"{"text":"a","int":1,"float":.5}"#,
         r#"{"text":"a","int":1,"float":1e}"#,

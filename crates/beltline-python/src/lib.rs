@@ -51,6 +51,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<message::Message>()?;
     module.add_class::<table::Table>()?;
     module.add_class::<records::RecordDecoder>()?;
+    module.add_class::<records::RecordEncoder>()?;
     module.add_function(wrap_pyfunction!(current_stream, module)?)?;
     raw::stop::install_send(&py.get_type::<awaiter::Awaiter>());
     fork::watch(py)

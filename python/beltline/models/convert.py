@@ -6,6 +6,7 @@ converter means that values pass as they are. Converters are made once per annot
 
 from __future__ import annotations
 
+import ast
 import collections
 import collections.abc
 import dataclasses
@@ -73,6 +74,13 @@ def to_bytes(value: Any) -> Any:
     if isinstance(value, bytes):
         return value
     if isinstance(value, str):
+        # Faust writes bytes as their literal, b'..', so that is what comes back.
+        if value[:2] in ("b'", 'b"'):
+            try:
+                read = ast.literal_eval(value)
+            except (ValueError, SyntaxError):
+                return value.encode()
+            return read if isinstance(read, bytes) else value.encode()
         return value.encode()
     raise wrong("text", value)
 
@@ -360,16 +368,21 @@ def fields_from(
 
 
 def typed_dict(kind: Any, inner: Callable[[Any], Converter | None]) -> Converter:
-    converters = {
-        name: inner(get_args(hint)[0] if get_origin(hint) in (typing.Required, typing.NotRequired) else hint)
-        for name, hint in annotations_of(kind).items()
+    converters = {name: inner(hint) for name, hint in annotations_of(kind).items()}
+    # Annotations that were written as text hide from the class which of its keys may be missing.
+    told = typing.get_type_hints(kind, vars(sys.modules.get(kind.__module__, types)), include_extras=True)
+    required = {
+        name
+        for name, hint in told.items()
+        if get_origin(hint) is typing.Required
+        or (name in kind.__required_keys__ and get_origin(hint) is not typing.NotRequired)
     }
 
     def convert(value: Any) -> Any:
         if not isinstance(value, Mapping):
             raise wrong(f"a {kind.__name__}", value)
         extra = {name: one for name, one in value.items() if name not in converters}
-        return {**fields_from(kind.__name__, value, converters, kind.__required_keys__), **extra}
+        return {**fields_from(kind.__name__, value, converters, required), **extra}
 
     return convert
 

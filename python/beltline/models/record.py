@@ -404,7 +404,9 @@ def make_init(cls: type[Record]) -> Any:
             seen_default = name
             scope[f"_default_{index}"] = field.default
             parameters.append(f"{name}=_default_{index}")
-        body.append(f"    self.{name} = {name}")
+        is_shared = isinstance(field.default, list | dict | set)
+        own = f"{name}.copy() if {name} is _default_{index} else {name}" if is_shared else name
+        body.append(f"    self.{name} = {own}")
     options = cls._options
     if options.abstract:
         message = f"{cls.__name__} is abstract: inherit from it"

@@ -6,7 +6,9 @@ import base64
 import binascii
 import pickle
 import warnings
+import zlib
 from functools import reduce
+from importlib import metadata
 from typing import Any, Final
 
 from beltline.exceptions import ImproperlyConfigured, SecurityWarning
@@ -14,6 +16,16 @@ from beltline.exceptions import ImproperlyConfigured, SecurityWarning
 from . import jsons
 
 __all__ = ["Codec", "codecs", "dumps", "get_codec", "loads", "register"]
+
+
+#: Packages offer codecs under these names.
+ENTRY_POINT_GROUPS: Final = ("beltline.codecs", "faust.codecs")
+
+#: A window of the largest size, with the header of gzip.
+GZIP_BITS: Final = 16 + zlib.MAX_WBITS
+
+#: A record that was made small by compression may not become larger than this.
+MAX_UNPACKED_BYTES: Final = 64 * 1024 * 1024
 
 
 class Codec:
@@ -98,6 +110,25 @@ class Binary(Codec):
             raise ValueError(f"no base64: {error}") from error
 
 
+class Gzip(Codec):
+    """Compressed bytes, the same ones for the same value whenever it is written."""
+
+    def _dumps(self, value: Any) -> bytes:
+        return zlib.compress(value.encode() if isinstance(value, str) else value, wbits=GZIP_BITS)
+
+    def _loads(self, data: bytes) -> Any:
+        unpacking = zlib.decompressobj(wbits=GZIP_BITS)
+        try:
+            plain = unpacking.decompress(data, MAX_UNPACKED_BYTES)
+        except zlib.error as error:
+            raise ValueError(f"no gzip: {error}") from error
+        if unpacking.unconsumed_tail:
+            raise ValueError(f"the unpacked record is larger than {MAX_UNPACKED_BYTES} bytes")
+        if not unpacking.eof or unpacking.unused_data:
+            raise ValueError("no gzip: it ends too early, or something follows it")
+        return plain
+
+
 class Pickle(Codec):
     """Pickle in base64. Whoever can write to the topic can run code here."""
 
@@ -113,12 +144,28 @@ class Pickle(Codec):
 
 
 #: Codecs by name.
-codecs: Final[dict[str, Codec]] = {"json": Json(), "raw": Raw(), "binary": Binary(), "pickle": Pickle()}
+codecs: Final[dict[str, Codec]] = {
+    "json": Json(),
+    "raw": Raw(),
+    "binary": Binary(),
+    "gzip": Gzip(),
+    "pickle": Pickle(),
+}
 
 
 def register(name: str, codec: Codec) -> None:
     """Make a codec known by a name, for ``value_serializer=`` and the others."""
     codecs[name] = codec
+
+
+def installed_codec(name: str) -> Codec | None:
+    """Return a codec that an installed package offers, and make it known."""
+    for group in ENTRY_POINT_GROUPS:
+        for entry in metadata.entry_points(group=group, name=name):
+            offered = entry.load()
+            register(name, offered() if isinstance(offered, type) else offered)
+            return codecs[name]
+    return None
 
 
 def get_codec(codec: Any) -> Codec:
@@ -133,7 +180,7 @@ def get_codec(codec: Any) -> Codec:
         raise ImproperlyConfigured(f"{codec!r} is neither a codec nor the name of one")
     found = []
     for name in (part.strip() for part in codec.split("|")):
-        if name not in codecs:
+        if name not in codecs and installed_codec(name) is None:
             known = ", ".join(sorted(codecs))
             message = f"there is no codec {name!r}; there are {known}, and beltline.serializers.register() adds others"
             raise ImproperlyConfigured(message)

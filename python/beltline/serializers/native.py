@@ -1,4 +1,4 @@
-"""Which records the engine decodes itself."""
+"""Which records the engine reads and writes itself."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any, Final
 from beltline import _native
 from beltline.models.fields import REQUIRED
 from beltline.models.record import Record
+from beltline.models.registry import BLESSED_KEY
+from beltline.serializers import jsons
 
-__all__ = ["native_decoder"]
+__all__ = ["native_decoder", "native_encoder"]
 
 #: What the engine calls the types of flat fields.
 KINDS: Final[dict[Any, str]] = {str: "str", int: "int", float: "float", bool: "bool"}
@@ -40,6 +42,32 @@ def native_decoder(model: type[Record], general: Callable[[bytes], Any]) -> Any 
             )
         )
     return _native.RecordDecoder(model, fields, general=general)
+
+
+#: Whoever overrides one of these has a form of their own.
+WRITING: Final = ("to_representation", "__json__", "__getattribute__")
+
+
+def native_encoder(model: type[Record], general: Callable[[Any], bytes]) -> Callable[[Any], bytes] | None:
+    """Return what writes instances whose fields are scalars, or None where the model has a form of its own.
+
+    Args:
+        model: A class of slots.
+        general: Writes whatever the fast way does not take.
+    """
+    if any(getattr(model, name) is not getattr(Record, name) for name in WRITING):
+        return None
+    written = {name: field.output_name for name, field in model._fields.items() if not field.exclude}
+    if len({*written.values(), BLESSED_KEY}) <= len(written):
+        return None
+    fields, before = [], b"{"
+    for name, output_name in written.items():
+        fields.append((name, before + jsons.dumps(output_name) + b":"))
+        before = b","
+    end = b"}" if fields else b"{}"
+    if model._options.include_metadata:
+        end = before + jsons.dumps(BLESSED_KEY) + b":" + jsons.dumps(model._blessed) + b"}"
+    return _native.RecordEncoder(model, fields, end, general=general).encode
 
 
 def is_plain(model: type[Record]) -> bool:

@@ -13,7 +13,7 @@ from beltline.models.record import Record
 from beltline.models.registry import maybe_model
 
 from .codecs import Codec, Raw, get_codec
-from .native import native_decoder
+from .native import native_decoder, native_encoder
 
 __all__ = ["Serde", "get_serde"]
 
@@ -108,8 +108,9 @@ def record_serde(kind: type[Record], serializer: Any, error: type[DecodeError]) 
     def dump(value: Any) -> bytes:
         return codec.dumps(value.to_representation() if isinstance(value, Record) else value)
 
-    native = native_decoder(kind, load) if codec is get_codec("json") else None
-    return Serde(load if native is None else native, dump)
+    if codec is not get_codec("json"):
+        return Serde(load, dump)
+    return Serde(native_decoder(kind, load) or load, native_encoder(kind, dump) or dump)
 
 
 def picking(kind: type[Record]) -> Callable[[Any], Any]:

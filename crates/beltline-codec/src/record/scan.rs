@@ -124,7 +124,8 @@ fn number(bytes: &[u8], start: usize) -> Option<(Scalar<'_>, usize)> {
         return None;
     }
     if !matches!(bytes.get(at), Some(b'.' | b'e' | b'E')) {
-        if whole > MAX_INT_DIGITS {
+        // JSON parsers do not agree on what -0 is.
+        if whole > MAX_INT_DIGITS || (negative && mantissa == 0) {
             return None;
         }
         let number = mantissa as i64;

@@ -33,6 +33,10 @@ impl SlotClass {
     /// What looking at the class raises.
     pub fn of(class: &Bound<'_, PyType>, names: &[String]) -> PyResult<Option<SlotClass>> {
         let py = class.py();
+        // Whoever counts the ends of instances would miss those that are used again.
+        if class.hasattr("__del__")? {
+            return Ok(None);
+        }
         let plain_new = py.get_type::<PyAny>().getattr("__new__")?;
         if !class.getattr("__new__")?.is(&plain_new) {
             return Ok(None);
@@ -66,6 +70,21 @@ impl SlotClass {
                 && (*class).tp_weaklistoffset == 0
         };
         is_ours.then_some(SlotObject { class: self, object })
+    }
+
+    /// What slot `index` of an instance holds; `None` when it is empty, or the object is of another class.
+    #[inline]
+    pub fn read<'py>(&self, object: &Bound<'py, PyAny>, index: usize) -> Option<Bound<'py, PyAny>> {
+        let offset = self.offsets.get(index)?;
+        if object.get_type_ptr() != self.class.as_ptr().cast() {
+            return None;
+        }
+        // SAFETY: the object is an instance of exactly the class whose member descriptor gave the offset, so there is a
+        // pointer there that is null or a reference of the instance's, which `object` keeps alive; ours is added.
+        unsafe {
+            let slot = object.as_ptr().cast::<u8>().offset(*offset).cast::<*mut ffi::PyObject>();
+            Bound::from_borrowed_ptr_or_opt(object.py(), *slot)
+        }
     }
 
     /// A new instance with empty slots.

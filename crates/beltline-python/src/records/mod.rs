@@ -1,8 +1,10 @@
-//! JSON bytes to instances of the user's own classes.
+//! JSON bytes to instances of the user's own classes, and back.
 //!
-//! - `decoder`: the decoder of one class; `text_cache`: short texts that come again
+//! - `decoder`, `encoder`: those of one class; `text_cache`: short texts that come again
 
 mod decoder;
+mod encoder;
 mod text_cache;
 
 pub use decoder::RecordDecoder;
+pub use encoder::RecordEncoder;
