@@ -128,6 +128,20 @@ def test_drain_raises_what_a_handler_raised() -> None:
         assert shop.spent["ada"] == 3.0
 
 
+def test_an_agent_that_fails_before_its_first_event_is_raised() -> None:
+    app = bl.App("early")
+    words = app.topic("words", value_type=str, partitions=1)
+
+    @app.agent(words, name="early")
+    async def early(stream: Any) -> None:
+        raise OSError("no connection")
+
+    with bl.testing.run(app) as belt:
+        belt.send(words, "x")
+        with pytest.raises(OSError, match="no connection"):
+            belt.drain()
+
+
 def test_an_error_that_nobody_drained_is_raised_at_the_end() -> None:
     shop = Shop()
 

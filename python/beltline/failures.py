@@ -149,6 +149,7 @@ class ErrorDesk:
             error.add_note(f"beltline: {self.name} failed {self._barren} times without having an event in hand")
             self.app.fatal(error)
             raise error
+        self.app.count_failure(failure_of(error, self.name, None))
         logger.error("%s failed without an event in hand, starts again: %r", self.name, error, exc_info=error)
         await asyncio.sleep(self._barren * BARREN_DELAY_S)
 

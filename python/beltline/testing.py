@@ -33,6 +33,9 @@ _T = TypeVar("_T")
 #: Seconds of real time that a test waits for its app.
 DRAIN_S: Final = 10.0
 
+#: Seconds between two looks for failures meanwhile.
+LOOK_S: Final = 0.2
+
 
 class Record(NamedTuple):
     """One record of a topic, decoded as the topic says."""
@@ -53,7 +56,7 @@ class AsyncBelt:
         self._records: dict[str, list[Message]] = {}
         self._collectors: list[asyncio.Task[None]] = []
         self._failures_seen = 0
-        self._reported: BaseException | None = None
+        self._reported: set[str] = set()
 
     async def _start(self) -> None:
         app = self.app
@@ -138,16 +141,31 @@ class AsyncBelt:
             TimeoutError: A handler is still busy; the message says what the belt waits for.
         """
         try:
-            await self.app.wait_idle(timeout)
+            await self._wait_idle(timeout)
             if self._collect_new():
-                await self.app.wait_idle(timeout)
+                await self._wait_idle(timeout)
             for task in self._collectors:
                 if task.done():
                     task.result()
         except BaseException as error:
-            self._reported = error
+            self._reported.add(repr(error))
             raise
         self._raise_unhandled()
+
+    async def _wait_idle(self, timeout: float) -> None:
+        """Wait, looking now and then for failures: an agent that fails before its first event never gets idle."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        while True:
+            try:
+                await self.app.wait_idle(min(LOOK_S, max(deadline - loop.time(), 0.0)))
+                return
+            except TimeoutError as error:
+                if error is self.app.fatal_error:
+                    raise
+            self._raise_unhandled()
+            if loop.time() >= deadline:
+                raise TimeoutError(f"not idle after {timeout:g} s: {self.app.session.belt.health()}")
 
     async def advance(self, seconds: float) -> None:
         """Move the clock forward, have timers and crontabs run at their times, and drain.
@@ -158,7 +176,7 @@ class AsyncBelt:
         try:
             await self.app.session.advance(seconds)
         except BaseException as error:
-            self._reported = error
+            self._reported.add(repr(error))
             raise
         await self.drain()
 
@@ -192,8 +210,11 @@ class AsyncBelt:
             raise ImproperlyConfigured(f"the app has no topic {name!r}: {hint}")
         return found
 
-    def _raise_unhandled(self) -> None:
+    def _raise_unhandled(self, *, repeated: bool = True) -> None:
         """Raise the first failure since the last look that nobody said what to do about.
+
+        Args:
+            repeated: Also when an error like it has been raised before.
 
         Raises:
             Exception: What the handler raised.
@@ -203,7 +224,9 @@ class AsyncBelt:
         fresh = list(app.recent_failures)[max(len(app.recent_failures) - (total - self._failures_seen), 0) :]
         self._failures_seen = total
         for failure in fresh:
-            if not self._has_policy(failure):
+            is_known = not repeated and repr(failure.exception) in self._reported
+            if not is_known and not self._has_policy(failure):
+                self._reported.add(repr(failure.exception))
                 raise failure.exception
 
     def _has_policy(self, failure: Failure) -> bool:
@@ -218,11 +241,16 @@ class AsyncBelt:
         return app.conf.was_given("on_error") or (consumer is not None and consumer.on_error is not None)
 
     def _raise_at_end(self) -> None:
+        """Raise what no call has raised yet; an agent that fails again and again has been reported once.
+
+        Raises:
+            Exception: What the handler raised.
+        """
         fatal = self.app.fatal_error
-        if fatal is not None and fatal is not self._reported:
-            raise fatal
         if fatal is None:
-            self._raise_unhandled()
+            self._raise_unhandled(repeated=False)
+        elif repr(fatal) not in self._reported:
+            raise fatal
 
 
 def decoded(topic: Topic, message: Message) -> Record:
