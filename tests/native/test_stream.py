@@ -287,3 +287,17 @@ async def test_a_forked_child_is_refused_and_the_parent_goes_on(bed: Bed) -> Non
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     bed.watch()
     assert await collect(Stream(bed.belt.subscribe("parent", ["in"]), value_decode="str"), 1) == ["a"]
+
+
+async def test_a_collection_in_the_middle_of_making_a_stream_does_no_harm() -> None:
+    class Mine(Stream):  # type: ignore[type-arg]
+        """Python makes a dictionary for instances of this class, between allocation and construction."""
+
+    before = gc.get_threshold()
+    gc.set_threshold(1)
+    try:
+        for _ in range(200):
+            kept = [Mine(Queue()) for _ in range(5)]
+            assert all(stream.mode == "values" for stream in kept)
+    finally:
+        gc.set_threshold(*before)

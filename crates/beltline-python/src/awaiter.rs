@@ -4,7 +4,7 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use pyo3::exceptions::{PyBaseException, PyStopAsyncIteration};
+use pyo3::exceptions::{PyBaseException, PyRuntimeError, PyStopAsyncIteration};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyType};
@@ -13,6 +13,9 @@ use crate::raw::guarded::Guarded;
 use crate::raw::stop::raise_stop_iteration;
 use crate::step::{self, Step};
 use crate::stream::Stream;
+
+/// What it is called in errors.
+const AWAITER: &str = "the awaiter of a stream";
 
 /// `__next__` was called by the interpreter: a value leaves as `StopIteration`.
 const BY_NEXT: u8 = 0;
@@ -24,14 +27,29 @@ const RETURNED: u8 = 2;
 /// What `Stream.__anext__` returns.
 #[pyclass(frozen, module = "beltline._native", name = "StreamAwaiter")]
 pub struct Awaiter {
-    stream: Py<Stream>,
+    /// Only from `__anext__` to the event: a stream that nobody awaits must not be kept by its own companion.
+    stream: Guarded<Option<Py<Stream>>>,
     called: AtomicU8,
     stop: Guarded<Option<Py<PyAny>>>,
 }
 
 impl Awaiter {
-    pub fn new(stream: Py<Stream>) -> Self {
-        Awaiter { stream, called: AtomicU8::new(BY_NEXT), stop: Guarded::new(None) }
+    pub fn new() -> Self {
+        Awaiter { stream: Guarded::new(None), called: AtomicU8::new(BY_NEXT), stop: Guarded::new(None) }
+    }
+
+    /// The stream is asked for an event.
+    #[inline]
+    pub fn begin(&self, stream: &Bound<'_, Stream>) -> PyResult<()> {
+        let before = self.stream.hold(stream.py(), AWAITER)?.replace(stream.clone().unbind());
+        drop(before);
+        Ok(())
+    }
+
+    /// Waits no longer.
+    fn give_up(&self, py: Python<'_>) -> PyResult<()> {
+        let stream = self.stream.hold(py, AWAITER)?.take();
+        stream.map_or(Ok(()), |stream| stream.get().stop_waiting(py))
     }
 
     /// The next `__next__` is called by `am_send`.
@@ -64,17 +82,24 @@ impl Awaiter {
     #[inline]
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         let by_send = self.called.load(Ordering::Relaxed) == BY_SEND;
-        match step::step(self.stream.bind(py), step::Caller::Await) {
+        let stream = self.stream.hold(py, AWAITER)?.take();
+        let Some(stream) = stream else {
+            return Err(PyRuntimeError::new_err("this was awaited before; ask the stream for the next event"));
+        };
+        match step::step(stream.bind(py), step::Caller::Await) {
             Ok(Step::Event(value)) if by_send => {
                 self.called.store(RETURNED, Ordering::Relaxed);
                 Ok(Some(value))
             }
             Ok(Step::Event(value)) => {
-                let mut stop = self.stop.hold(py, "the awaiter of a stream")?;
+                let mut stop = self.stop.hold(py, AWAITER)?;
                 raise_stop_iteration(py, &mut stop, value);
                 Ok(None)
             }
-            Ok(Step::Suspend(value)) => Ok(Some(value)),
+            Ok(Step::Suspend(value)) => {
+                *self.stream.hold(py, AWAITER)? = Some(stream);
+                Ok(Some(value))
+            }
             Ok(Step::End) => Err(PyStopAsyncIteration::new_err(())),
             Err(error) => Err(error),
         }
@@ -95,7 +120,7 @@ impl Awaiter {
         value: Option<Bound<'_, PyAny>>,
         traceback: Option<Bound<'_, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
-        self.stream.get().stop_waiting(py)?;
+        self.give_up(py)?;
         let exception = match (kind.cast::<PyType>(), value) {
             (Err(_), _) => kind.clone(),
             (Ok(_), Some(value)) if value.is_instance_of::<PyBaseException>() => value,
@@ -111,11 +136,13 @@ impl Awaiter {
 
     /// Stops waiting; the stream can be asked again.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        self.stream.get().stop_waiting(py)
+        self.give_up(py)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.stream)?;
+        if let Some(stream) = self.stream.visit(&visit) {
+            visit.call(&*stream)?;
+        }
         if let Some(stop) = self.stop.visit(&visit) {
             visit.call(&*stop)?;
         }

@@ -7,7 +7,7 @@
 //! - `cursor`: what a task works on, as tables see it
 //! - `table`, `table_iterator`, `convert`: tables as mappings
 //! - `records`: instances of the user's classes
-//! - `message`, `subscription`, `headers`, `errors`, `fork`, `waker`: the rest
+//! - `message`, `subscription`, `headers`, `errors`, `fork`, `made`, `waker`: the rest
 //! - `raw`: the only room with `unsafe`
 
 mod awaiter;
@@ -20,6 +20,7 @@ mod fork;
 mod headers;
 mod health;
 mod inner;
+mod made;
 mod message;
 mod queue;
 mod raw;

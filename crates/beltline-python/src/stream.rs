@@ -13,6 +13,7 @@ use crate::awaiter::Awaiter;
 use crate::cursor::Cursor;
 use crate::decode::Decode;
 use crate::inner::Shared;
+use crate::made::Made;
 use crate::message::Message;
 use crate::queue::{Item, Queue};
 use crate::raw::guarded::{Guarded, Hold};
@@ -131,6 +132,7 @@ impl Drop for State {
 /// Asynchronous and plain iterator over a subscription or a queue, for one consumer at a time.
 #[pyclass(frozen, subclass, weakref, dict, module = "beltline._native")]
 pub struct Stream {
+    made: Made,
     pub source: Source,
     pub key_decode: Decode,
     pub value_decode: Decode,
@@ -281,6 +283,7 @@ impl Stream {
             shared,
         };
         Ok(Stream {
+            made: Made::new(),
             source,
             key_decode: decode(key_decode, "key_decode")?,
             value_decode: decode(value_decode, "value_decode")?,
@@ -311,11 +314,12 @@ impl Stream {
                 ));
             }
         }
-        if let Some(awaiter) = &state.awaiter {
-            return Ok(awaiter.clone_ref(py));
-        }
-        let awaiter = Py::new(py, Awaiter::new(slf.clone().unbind()))?;
-        state.awaiter = Some(awaiter.clone_ref(py));
+        let awaiter = match &state.awaiter {
+            Some(awaiter) => awaiter.clone_ref(py),
+            None => state.awaiter.insert(Py::new(py, Awaiter::new())?).clone_ref(py),
+        };
+        drop(state);
+        awaiter.get().begin(slf)?;
         Ok(awaiter)
     }
 
@@ -446,6 +450,9 @@ impl Stream {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if !self.made.is_finished() {
+            return Ok(());
+        }
         match &self.source {
             Source::Topics(subscription) => visit.call(subscription)?,
             Source::Queue(queue) => visit.call(queue)?,
@@ -472,6 +479,9 @@ impl Stream {
     }
 
     fn __clear__(&self, py: Python<'_>) {
+        if !self.made.is_finished() {
+            return;
+        }
         if let Ok(mut state) = self.hold(py) {
             let old = (state.sleeping.take(), state.awaiter.take(), state.consumer.take());
             drop(state);

@@ -14,6 +14,7 @@ use crate::belt::Belt;
 use crate::convert::{Codec, Given, OwnedKey, ValueKind};
 use crate::errors::raise;
 use crate::inner::Inner;
+use crate::made::Made;
 use crate::raw::context;
 use crate::raw::guarded::{Guarded, Hold};
 use crate::table_iterator::{self, TableIterator};
@@ -40,6 +41,7 @@ pub enum Sight {
 /// A mapping sharded like the topic its events come from.
 #[pyclass(frozen, subclass, weakref, dict, mapping, module = "beltline._native")]
 pub struct Table {
+    made: Made,
     name: String,
     pub codec: Codec,
     default: Guarded<Option<Py<PyAny>>>,
@@ -265,6 +267,7 @@ impl Table {
             other => return Err(PyValueError::new_err(format!("table {name}: there is no value_kind {other:?}"))),
         };
         Ok(Table {
+            made: Made::new(),
             name,
             codec: Codec { kind, key_loads, key_dumps, value_loads, value_dumps },
             default: Guarded::new(default),
@@ -517,6 +520,9 @@ impl Table {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if !self.made.is_finished() {
+            return Ok(());
+        }
         self.codec.traverse(&visit)?;
         visit.call(&self.on_foreign_key)?;
         if let Some(default) = self.default.visit(&visit) {
@@ -529,6 +535,9 @@ impl Table {
     }
 
     fn __clear__(&self, py: Python<'_>) {
+        if !self.made.is_finished() {
+            return;
+        }
         if let Ok(mut attachment) = self.attachment.hold(py, "the table") {
             let old = attachment.take();
             drop(attachment);
