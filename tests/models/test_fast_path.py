@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import typing
 from typing import Any
 
 import beltline as bl
@@ -187,7 +188,11 @@ def test_flat_records_take_the_fast_way_and_others_do_not() -> None:
         def __post_init__(self) -> None:
             self.a += 1
 
+    class Annotated(bl.Record):
+        number: typing.Annotated[int, ["cannot be hashed"]]
+
     assert isinstance(SERDE.loads, RecordDecoder)
+    assert get_serde(Annotated, "json").loads(b'{"number":1}').number == 1
     assert SERDE.loads.is_fast
     assert not isinstance(get_serde(Nested, "json").loads, RecordDecoder)
     assert get_serde(Made, "json").loads(b'{"a":1}').a == 2

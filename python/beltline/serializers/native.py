@@ -83,10 +83,6 @@ def is_plain(model: type[Record]) -> bool:
 def flat_kind(kind: Any) -> tuple[str | None, bool]:
     """Return the engine's name of a field's type, and whether it may be null."""
     arguments = typing.get_args(kind)
-    if len(arguments) == 2 and type(None) in arguments:
-        inner = next(one for one in arguments if one is not type(None))
-        return KINDS.get(inner), True
-    try:
-        return KINDS.get(kind), False
-    except TypeError:
-        return None, False
+    nullable = len(arguments) == 2 and type(None) in arguments
+    inner = next(one for one in arguments if one is not type(None)) if nullable else kind
+    return (KINDS.get(inner) if isinstance(inner, type) else None), nullable
