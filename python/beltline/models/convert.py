@@ -173,15 +173,16 @@ def converter_for(
         for base, convert in coercions.items():
             if kind is base or (isinstance(kind, type) and isinstance(base, type) and issubclass(kind, base)):
                 return coercing(kind, convert)
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is typing.Annotated or origin is typing.ClassVar:
+        # Before anything is looked up: what an annotation carries along may have no hash.
+        return inner(arguments[0])
     if kind in SCALARS:
         return SCALARS[kind]
     if kind is Any or kind is object or isinstance(kind, typing.TypeVar):
         return None
     if isinstance(kind, typing.NewType):
         return inner(kind.__supertype__)
-    origin, arguments = get_origin(kind), get_args(kind)
-    if origin is typing.Annotated or origin is typing.ClassVar:
-        return inner(arguments[0])
     if origin is typing.Literal:
         return literal(arguments)
     if origin is Union or origin is types.UnionType:
