@@ -6,8 +6,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
 
+use crate::shard_access::Sight;
 use crate::stream::Stream;
-use crate::table::Sight;
 
 /// No event is in hand.
 const NOTHING: i64 = -1;

@@ -8,7 +8,8 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use crate::raw::guarded::Guarded;
-use crate::table::{Sight, Table};
+use crate::shard_access::Sight;
+use crate::table::Table;
 
 struct Cursor {
     partitions: Range<u32>,
