@@ -26,16 +26,24 @@ def run(*command: str | Path) -> None:
         sys.exit(done.returncode)
 
 
-def version_of(python: str) -> tuple[int, ...]:
-    """Return the version of an interpreter."""
+def version_of(python: str) -> tuple[int, ...] | None:
+    """Return the version of an interpreter; None when it does not run, as a shim of pyenv without its version."""
     code = "import sys; print(*sys.version_info[:2])"
-    said = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
-    return tuple(map(int, said.stdout.split()))
+    said = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
+    return tuple(map(int, said.stdout.split())) if said.returncode == 0 else None
+
+
+def installed(name: str) -> str | None:
+    """Return an interpreter of this name that runs: one on the path, or one that pyenv keeps."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    kept = sorted(pyenv.glob(f"versions/*/bin/{name}"))
+    candidates = [found for found in (shutil.which(name), *map(str, kept)) if found]
+    return next((python for python in candidates if version_of(python) is not None), None)
 
 
 def environment(python: str) -> Path:
     """Return the interpreter of a virtual environment with this version of beltline, made or brought up to date."""
-    name = "-".join(map(str, version_of(python)))
+    name = "-".join(map(str, version_of(python) or ()))
     folder = ROOT / f".venv-{name}"
     inside = folder / "bin" / "python"
     if not inside.exists():
@@ -53,7 +61,7 @@ def main() -> None:
     own = sys.version_info[:2]
     others = []
     for name in os.environ.get("PYTHONS", "").split():
-        python = shutil.which(name)
+        python = installed(name)
         if python is not None and version_of(python) != own:
             others.append(python)
     for python in others:

@@ -124,7 +124,7 @@ fn wrong_thread() -> PyErr {
     )
 }
 
-fn seconds(value: f64, what: &str) -> PyResult<Duration> {
+fn duration_of(value: f64, what: &str) -> PyResult<Duration> {
     Duration::try_from_secs_f64(value)
         .map_err(|_| PyValueError::new_err(format!("{what}={value}: seconds from 0 up are wanted")))
 }
@@ -327,7 +327,7 @@ impl Belt {
     }
 
     fn wait(&self, py: Python<'_>, timeout_s: f64) -> PyResult<bool> {
-        self.sleep(py, seconds(timeout_s, "timeout_s")?)?;
+        self.sleep(py, duration_of(timeout_s, "timeout_s")?)?;
         self.turn_once(py)
     }
 
@@ -385,7 +385,7 @@ impl Belt {
     #[pyo3(signature = (timeout_s = 30.0))]
     fn commit(&self, py: Python<'_>, timeout_s: f64) -> PyResult<()> {
         let clock = SystemClock::default();
-        let until = clock.monotonic() + seconds(timeout_s, "timeout_s")?;
+        let until = clock.monotonic() + duration_of(timeout_s, "timeout_s")?;
         loop {
             self.enter(py)?.core_mut().for_python(py)?.request_commit();
             let happened = self.turn_once(py)?;
@@ -422,8 +422,8 @@ impl Belt {
         health::recovery(py, health)
     }
 
-    fn advance(&self, py: Python<'_>, seconds_: f64) -> PyResult<()> {
-        let time = seconds(seconds_, "seconds")?;
+    fn advance(&self, py: Python<'_>, seconds: f64) -> PyResult<()> {
+        let time = duration_of(seconds, "seconds")?;
         match &self.enter(py)?.clock {
             Some(clock) => clock.advance(time),
             None => {
@@ -437,7 +437,7 @@ impl Belt {
 
     #[pyo3(signature = (deadline_s = 30.0))]
     fn begin_stop(&self, py: Python<'_>, deadline_s: f64) -> PyResult<()> {
-        let deadline = seconds(deadline_s, "deadline_s")?;
+        let deadline = duration_of(deadline_s, "deadline_s")?;
         let sleepers = {
             let mut inner = self.enter(py)?;
             if let Some(worker) = &mut inner.worker {
@@ -452,7 +452,7 @@ impl Belt {
 
     #[pyo3(signature = (deadline_s = 30.0))]
     fn stop(&self, py: Python<'_>, deadline_s: f64) -> PyResult<()> {
-        let deadline = seconds(deadline_s, "deadline_s")?;
+        let deadline = duration_of(deadline_s, "deadline_s")?;
         let (result, aftermath) = {
             let mut inner = self.enter(py)?;
             let result = match &mut inner.worker {
