@@ -207,38 +207,22 @@ impl EmbeddedLog {
         base_offset: Offset,
         mut records: BatchBuilder,
         changes: &mut Vec<Change>,
-    ) -> Result<u64> {
+    ) -> u64 {
         records.stamp_missing(self.shared.clock.now_ms());
-        let mut bytes = 0;
-        let mut put = |base_offset: Offset, records: &BatchBuilder, changes: &mut Vec<Change>| {
+        let (mut bytes, mut base_offset) = (0, base_offset);
+        for part in records.split(self.shared.options.block_bytes) {
             let header = BlockHeader {
                 base_offset,
-                next_offset: base_offset + Offset::from(records.len()),
-                last_timestamp: records.last_timestamp(),
-                count: records.len(),
+                next_offset: base_offset + Offset::from(part.len()),
+                last_timestamp: part.last_timestamp(),
+                count: part.len(),
             };
-            let block = block::write(&header, records.as_bytes());
+            let block = block::write(&header, part.as_bytes());
             bytes += block.len() as u64;
             changes.push(Change::put(Space::Blocks, partition.key.block(base_offset), block));
-        };
-        if records.byte_len() <= self.shared.options.block_bytes {
-            put(base_offset, &records, changes);
-            return Ok(bytes);
+            base_offset = header.next_offset;
         }
-        let whole = records.build(base_offset)?;
-        let (mut part, mut base) = (BatchBuilder::default(), base_offset);
-        for record in whole.iter() {
-            part.push(record.key, record.value, record.raw_headers(), record.timestamp);
-            if part.byte_len() >= self.shared.options.block_bytes {
-                put(base, &part, changes);
-                base += Offset::from(part.len());
-                part = BatchBuilder::default();
-            }
-        }
-        if !part.is_empty() {
-            put(base, &part, changes);
-        }
-        Ok(bytes)
+        bytes
     }
 }
 
@@ -386,7 +370,7 @@ impl Log for EmbeddedLog {
             if append.records.is_empty() {
                 continue;
             }
-            let bytes = self.append_changes(&partition, base, append.records, &mut changes)?;
+            let bytes = self.append_changes(&partition, base, append.records, &mut changes);
             ends.push((partition, end, bytes));
         }
         for (partition, offset) in &offsets {

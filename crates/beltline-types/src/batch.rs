@@ -104,6 +104,33 @@ impl BatchBuilder {
         self.last_timestamp = self.last_timestamp.max(timestamp);
     }
 
+    /// Cuts the records into builders of about `max_bytes` each, in order; without gaps only, see
+    /// [`BatchBuilder::push_at`].
+    pub fn split(self, max_bytes: usize) -> Vec<BatchBuilder> {
+        if self.bytes.len() <= max_bytes {
+            return vec![self];
+        }
+        let mut parts = Vec::with_capacity(self.bytes.len() / max_bytes.max(1) + 1);
+        let (mut rest, unstamped) = (&self.bytes[..], self.unstamped);
+        while !rest.is_empty() {
+            let (mut at, mut count, mut last_timestamp) = (0, 0u32, Timestamp::MIN);
+            let mut part = Vec::with_capacity(rest.len().min(max_bytes + max_bytes / 8));
+            while at < rest.len() && (at < max_bytes || count == 0) {
+                let size = record_size(&rest[at..]).unwrap_or(rest.len() - at).min(rest.len() - at);
+                part.extend_from_slice(&count.to_le_bytes());
+                part.extend_from_slice(&rest[at + 4..at + size]);
+                let mut timestamp = [0; 8];
+                timestamp.copy_from_slice(&rest[at + 16..at + 24]);
+                last_timestamp = last_timestamp.max(Timestamp::from_le_bytes(timestamp));
+                at += size;
+                count += 1;
+            }
+            parts.push(BatchBuilder { bytes: part, count, last_timestamp, unstamped });
+            rest = &rest[at..];
+        }
+        parts
+    }
+
     /// Number of records.
     pub fn len(&self) -> u32 {
         self.count

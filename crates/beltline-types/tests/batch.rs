@@ -61,3 +61,24 @@ fn append_time_replaces_missing_timestamps_only() {
     assert_eq!(batch.iter().map(|record| record.timestamp).collect::<Vec<_>>(), [42, 7]);
     assert_eq!(builder.last_timestamp(), 42);
 }
+
+#[test]
+fn a_builder_is_cut_at_records() {
+    for max_bytes in [1, 30, 64, 1000] {
+        let mut builder = BatchBuilder::default();
+        (0..20i64).for_each(|number| builder.push(Some(b"key"), Some(&[7; 20][..number as usize]), &[], number));
+        let parts = builder.clone().split(max_bytes);
+        assert_eq!(parts.len() == 1, builder.byte_len() <= max_bytes);
+        let mut base = 0;
+        let mut seen = Vec::new();
+        for part in parts {
+            let batch = part.build(base).expect("parses");
+            base = batch.next_offset();
+            seen.extend(batch.iter().map(|record| (record.offset, record.timestamp, record.value.map(<[u8]>::len))));
+        }
+        let whole = builder.build(0).expect("parses");
+        let expected: Vec<_> =
+            whole.iter().map(|record| (record.offset, record.timestamp, record.value.map(<[u8]>::len))).collect();
+        assert_eq!(seen, expected);
+    }
+}
