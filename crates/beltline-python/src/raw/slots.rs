@@ -157,6 +157,18 @@ fn slot_offset(class: &Bound<'_, PyType>, name: &str) -> PyResult<Option<ffi::Py
 #[inline]
 pub fn ascii_text<'py>(py: Python<'py>, bytes: &[u8]) -> Bound<'py, PyString> {
     debug_assert!(bytes.is_ascii());
-    // SAFETY: ASCII is UTF-8.
-    PyString::new(py, unsafe { std::str::from_utf8_unchecked(bytes) })
+    // SAFETY: a new string of this length whose largest character is 127 is a compact ASCII string: its characters, one
+    // byte each, follow its head, and nobody else has seen it yet. Empty and one-character strings are shared objects
+    // that must not be written to; they, and what memory has no room for, are left to the safe way. ASCII is UTF-8.
+    unsafe {
+        if bytes.len() > 1 {
+            let made = ffi::PyUnicode_New(bytes.len() as ffi::Py_ssize_t, 127);
+            if let Some(made) = Bound::from_owned_ptr_or_opt(py, made) {
+                let characters = made.as_ptr().cast::<u8>().add(size_of::<ffi::PyASCIIObject>());
+                std::ptr::copy_nonoverlapping(bytes.as_ptr(), characters, bytes.len());
+                return made.cast_into_unchecked();
+            }
+        }
+        PyString::new(py, std::str::from_utf8_unchecked(bytes))
+    }
 }
