@@ -476,6 +476,39 @@ class Table(Generic[_KT, _VT]):
         """Partitions whose shard is restored and readable here."""
 
 @final
+class LastResort:
+    """A thread that ends the process at its deadline, for when no Python code can run any more."""
+
+    def __new__(cls, deadline_s: float) -> LastResort:
+        """Starts to watch.
+
+        Args:
+            deadline_s: Seconds from the first signal to the end of the process.
+
+        Raises:
+            ValueError: A deadline below zero or above a year.
+            OSError: The system gives no thread or no descriptors.
+        """
+
+    def signal_fd(self) -> int:
+        """The descriptor for ``signal.set_wakeup_fd``."""
+
+    def fileno(self) -> int:
+        """The descriptor where signals come out again, one byte each."""
+
+    def send(self, number: int) -> None:
+        """Passes a byte on as if it were a signal; 255 begins the deadline without one."""
+
+    def set_exit_code(self, code: int) -> None:
+        """What the process ends with at the deadline."""
+
+    def grant(self, seconds: float) -> None:
+        """Waits so much longer once: Python code is about to end the process."""
+
+    def disarm(self) -> None:
+        """Ends the watch."""
+
+@final
 class RecordDecoder:
     """JSON bytes to instances of one class with slots, written by offset."""
 

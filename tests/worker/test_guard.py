@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from beltline._native import LastResort
+
 PROGRAM = """
 import os, sys, threading, time
 from beltline.worker.guard import ShutdownGuard
@@ -51,6 +53,35 @@ def test_a_main_thread_that_never_comes_back_is_ended_at_the_deadline(project: A
     assert "Still busy 1 s after SIGTERM" in child.output
     assert "The main thread is here" in child.output
     assert "left" not in child.output
+
+
+#: Waits in C code for a lock it has itself, and keeps the interpreter lock, so that no other thread of Python runs.
+HELD = """
+    import ctypes
+    mutex, take = ctypes.create_string_buffer(64), ctypes.PyDLL(None).pthread_mutex_lock
+    take(mutex), take(mutex)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_code_that_keeps_the_interpreter_lock_is_ended_at_the_deadline(project: Any, number: signal.Signals) -> None:
+    child = start(project, HELD.strip())
+    began = time.monotonic()
+    assert child.stop(number) == 0
+    assert time.monotonic() - began >= 0.9
+    assert "lets no other thread of Python run" in child.output
+
+
+def test_the_second_ctrl_c_quits_code_that_keeps_the_interpreter_lock(project: Any) -> None:
+    child = start(project, HELD.strip(), deadline=600)
+    child.give(signal.SIGINT)
+    time.sleep(0.1)
+    assert child.stop(signal.SIGINT) == 130
+
+
+def test_a_deadline_must_be_one() -> None:
+    with pytest.raises(ValueError, match="a deadline of -1 s"):
+        LastResort(-1)
 
 
 def test_the_second_ctrl_c_quits_at_once(project: Any) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 #: The handler says what it does; the key of the event says how it does it.
 PROGRAM = """
-import asyncio, sys, time
+import asyncio, ctypes, sys, time
 import beltline as bl
 
 app = bl.App("jobs", topic_partitions=1)
@@ -34,6 +34,10 @@ async def work(stream):
             await asyncio.sleep(float(seconds))
         elif kind == "block":
             time.sleep(float(seconds))
+        elif kind == "hold":
+            # A C function that waits for ever and lets no other thread of Python run.
+            mutex, take = ctypes.create_string_buffer(64), ctypes.PyDLL(None).pthread_mutex_lock
+            take(mutex), take(mutex)
         elif kind == "raise":
             raise LookupError("no such job")
         done[job] += 1
@@ -113,7 +117,7 @@ def test_an_event_in_flight_is_finished(project: Any) -> None:
     assert counts(project) == {"await 1": 1}
 
 
-@pytest.mark.parametrize("job", ["await 600", "block 600"])
+@pytest.mark.parametrize("job", ["await 600", "block 600", "hold"])
 def test_an_event_that_takes_too_long_is_given_back(project: Any, job: str) -> None:
     jobs(project, "quick")
     first = project.start("worker", app="jobs")

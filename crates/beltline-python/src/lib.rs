@@ -8,6 +8,7 @@
 //! - `table`, `table_iterator`, `shard_access`, `convert`: tables as mappings
 //! - `records`: instances of the user's classes
 //! - `message`, `subscription`, `headers`, `errors`, `fork`, `made`, `waker`: the rest
+//! - `last_resort`: the shutdown deadline, for when no Python code can run
 //! - `raw`: the only room with `unsafe`
 
 mod awaiter;
@@ -20,6 +21,7 @@ mod fork;
 mod headers;
 mod health;
 mod inner;
+mod last_resort;
 mod made;
 mod message;
 mod queue;
@@ -52,6 +54,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<stream::Stream>()?;
     module.add_class::<message::Message>()?;
     module.add_class::<table::Table>()?;
+    module.add_class::<last_resort::LastResort>()?;
     module.add_class::<records::RecordDecoder>()?;
     module.add_class::<records::RecordEncoder>()?;
     module.add_function(wrap_pyfunction!(current_stream, module)?)?;

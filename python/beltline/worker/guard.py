@@ -2,7 +2,8 @@
 
 A handler that blocks (``time.sleep``, a database driver) keeps the event loop, so nothing that runs in the loop could
 notice Ctrl-C, let alone a deadline. The interpreter's own signal handler writes every signal's number to a socket at
-once, whatever Python code is doing; the thread reads it there.
+once, whatever Python code is doing; the thread reads it there. A handler in C code that keeps the interpreter lock stops
+this thread too: behind it stands a native one, which needs no interpreter and ends the process a little later.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import contextlib
 import os
 import select
 import signal
-import socket
 import sys
 import threading
 import time
@@ -19,6 +19,8 @@ import traceback
 from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Final, Self
+
+from beltline._native import LastResort
 
 __all__ = ["ShutdownGuard"]
 
@@ -29,7 +31,10 @@ STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 QUIT_CODE: Final = 128 + signal.SIGINT
 
 #: Share of the deadline after which the process is ended, so that the end itself still fits.
-PATIENCE: Final = 0.95
+PATIENCE: Final = 0.93
+
+#: Share of the deadline after which it is ended without any Python code.
+LAST_PATIENCE: Final = 0.98
 
 #: What is buffered for the terminal may take so long to get out.
 FLUSH_S: Final = 0.2
@@ -55,7 +60,7 @@ class ShutdownGuard:
         self.on_stop = on_stop
         self.exit_code = 0
         self.reason = ""
-        self._reader, self._writer = socket.socketpair()
+        self._last_resort = LastResort(deadline_s * LAST_PATIENCE)
         self._previous: dict[signal.Signals, object] = {}
         self._previous_fd = -1
         self._main = threading.main_thread()
@@ -68,9 +73,7 @@ class ShutdownGuard:
         return bool(self.reason)
 
     def __enter__(self) -> Self:
-        self._reader.setblocking(False)
-        self._writer.setblocking(False)
-        self._previous_fd = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        self._previous_fd = signal.set_wakeup_fd(self._last_resort.signal_fd(), warn_on_full_buffer=False)
         for number in STOP_SIGNALS:
             self._previous[number] = signal.signal(number, self._in_main_thread)
         self._thread.start()
@@ -91,27 +94,24 @@ class ShutdownGuard:
         signal.set_wakeup_fd(self._previous_fd)
         for number, handler in self._previous.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
-        with contextlib.suppress(OSError):
-            self._writer.send(bytes([BEGUN]))
+        self._last_resort.send(BEGUN)
         self._thread.join()
-        self._reader.close()
-        self._writer.close()
+        self._last_resort.disarm()
 
     def begin(self, reason: str, exit_code: int = 0) -> None:
         """Let the deadline begin without a signal, because of an error."""
         self.exit_code = exit_code
+        self._last_resort.set_exit_code(exit_code)
         if not self.is_stopping:
             self.reason = reason
-            with contextlib.suppress(OSError):
-                self._writer.send(bytes([BEGUN]))
+            self._last_resort.send(BEGUN)
 
     def _in_main_thread(self, number: int, _frame: FrameType | None) -> None:
         """Pass the signal on when other code took the wake-up descriptor away."""
         current = signal.set_wakeup_fd(-1)
         signal.set_wakeup_fd(current, warn_on_full_buffer=False)
-        if current != self._writer.fileno():
-            with contextlib.suppress(OSError):
-                self._writer.send(bytes([number]))
+        if current != self._last_resort.signal_fd():
+            self._last_resort.send(number)
 
     def _watch(self) -> None:
         deadline: float | None = None
@@ -119,8 +119,8 @@ class ShutdownGuard:
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 self._give_up()
-            ready, _, _ = select.select([self._reader], [], [], left)
-            for number in self._reader.recv(64) if ready else b"":
+            ready, _, _ = select.select([self._last_resort], [], [], left)
+            for number in os.read(self._last_resort.fileno(), 64) if ready else b"":
                 if self._is_closed:
                     return
                 if number not in (*STOP_SIGNALS, BEGUN):
@@ -133,6 +133,7 @@ class ShutdownGuard:
                     leave(QUIT_CODE, "Stopped at once. Events in flight come again at the next start.")
 
     def _give_up(self) -> None:
+        self._last_resort.grant(2 * FLUSH_S)
         frame = sys._current_frames().get(self._main.ident or 0)
         stack = "".join(traceback.format_stack(frame)) if frame is not None else "  (no stack)\n"
         leave(

@@ -110,7 +110,7 @@ class Worker:
                 with asyncio.Runner(debug=conf.debug or None, loop_factory=loop_factory(self.loop_name)) as runner:
                     code = runner.run(self._main(guard))
             except BaseException:
-                guard.exit_code = EXIT_FAILURE
+                guard.begin("an error", EXIT_FAILURE)
                 raise
             finally:
                 if not lingering_threads():
