@@ -2,8 +2,8 @@
 
 A handler that blocks (``time.sleep``, a database driver) keeps the event loop, so nothing that runs in the loop could
 notice Ctrl-C, let alone a deadline. The interpreter's own signal handler writes every signal's number to a socket at
-once, whatever Python code is doing; the thread reads it there. A handler in C code that keeps the interpreter lock stops
-this thread too: behind it stands a native one, which needs no interpreter and ends the process a little later.
+once, whatever Python code is doing; the thread reads it there. A handler in C code that keeps the interpreter lock
+stops this thread too: behind it stands a native one, which needs no interpreter and ends the process a little later.
 """
 
 from __future__ import annotations
