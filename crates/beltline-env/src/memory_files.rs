@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::{AppendFile, FileLock, Files, Random};
+use crate::{AppendFile, FileLock, Files, Random, ReadFile};
 
 #[derive(Debug, Default)]
 struct Content {
@@ -67,6 +67,13 @@ fn missing(path: &Path) -> io::Error {
 impl Files for MemoryFiles {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         self.state().files.get(path).map(|content| content.bytes.clone()).ok_or_else(|| missing(path))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn ReadFile>> {
+        if !self.state().files.contains_key(path) {
+            return Err(missing(path));
+        }
+        Ok(Box::new(MemoryRead { files: self.clone(), path: path.to_owned() }))
     }
 
     fn append_to(&self, path: &Path) -> io::Result<Box<dyn AppendFile>> {
@@ -133,6 +140,33 @@ impl Files for MemoryFiles {
     }
 }
 
+fn sync(files: &MemoryFiles, path: &Path) -> io::Result<()> {
+    let mut state = files.state();
+    let content = state.files.get_mut(path).ok_or_else(|| missing(path))?;
+    content.synced = content.bytes.len();
+    Ok(())
+}
+
+struct MemoryRead {
+    files: MemoryFiles,
+    path: PathBuf,
+}
+
+impl ReadFile for MemoryRead {
+    fn read_exact_at(&self, bytes: &mut [u8], position: u64) -> io::Result<()> {
+        let state = self.files.state();
+        let content = state.files.get(&self.path).ok_or_else(|| missing(&self.path))?;
+        let start = position as usize;
+        let found = content.bytes.get(start..start.saturating_add(bytes.len()));
+        bytes.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        sync(&self.files, &self.path)
+    }
+}
+
 struct MemoryAppend {
     files: MemoryFiles,
     path: PathBuf,
@@ -154,10 +188,7 @@ impl AppendFile for MemoryAppend {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        let mut state = self.files.state();
-        let content = state.files.get_mut(&self.path).ok_or_else(|| missing(&self.path))?;
-        content.synced = content.bytes.len();
-        Ok(())
+        sync(&self.files, &self.path)
     }
 
     fn len(&self) -> u64 {
