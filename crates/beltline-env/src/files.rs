@@ -86,6 +86,20 @@ pub trait ReadFile: Send + Sync {
     /// `UnexpectedEof` when the file ends before; otherwise what the system says.
     fn read_exact_at(&self, bytes: &mut [u8], position: u64) -> io::Result<()>;
 
+    /// Its length in bytes at this moment.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Whether nothing is in it.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
     /// Makes everything that was written to the file so far, by whomever, survive a power failure.
     ///
     /// # Errors
@@ -230,6 +244,10 @@ impl ReadFile for RealRead {
         self.file.read_exact_at(bytes, position)
     }
 
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }
@@ -247,6 +265,7 @@ impl AppendFile for RealAppend {
         for some in parts.chunks(PARTS_PER_CALL) {
             let mut slices: Vec<IoSlice<'_>> = some.iter().map(|part| IoSlice::new(part)).collect();
             let mut left = &mut slices[..];
+            // Empty parts at the front would make the system say that nothing was written.
             IoSlice::advance_slices(&mut left, 0);
             while !left.is_empty() {
                 match self.file.write_vectored(left) {
