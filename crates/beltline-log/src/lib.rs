@@ -1,22 +1,28 @@
 //! The durable belt: the [`Log`] trait, shaped so that Apache Kafka maps onto it one to one, and the embedded log.
 //!
 //! - `embedded`: the [`Log`] on this machine; `catalog` knows its topics and where their partitions end
-//! - `block`: records as they are stored, with a checksum
-//! - `keys`: where what is stored
-//! - `block_store`: the ordered store below, on disk (`disk_store`) or in memory (`memory_store`)
-//! - `retention`, `compaction`: letting old records go
+//! - `segments`: the files below, written once and at their end; `segment` is one of them, `frame` one commit in it,
+//!   `block` the records of one append with their checksum
+//! - `index`: what is known without asking the disk; `keys` names its facts
+//! - `recovery`: opening a log after whatever has happened
+//! - `reading`: blocks from the disk
+//! - `retention`, `compaction`: letting old records go; `cleaning` gives their place back
 //! - `data_directory`: who may use a directory
 
 mod block;
-mod block_store;
 mod catalog;
+mod cleaning;
 mod compaction;
 mod data_directory;
-mod disk_store;
 mod embedded;
+mod frame;
+mod index;
 mod keys;
-mod memory_store;
+mod reading;
+mod recovery;
 mod retention;
+mod segment;
+mod segments;
 
 use std::time::Duration;
 
