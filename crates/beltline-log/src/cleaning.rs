@@ -22,6 +22,7 @@ const COPY_BYTES: u64 = 1 << 20;
 /// Cleans once.
 pub(crate) fn apply(log: &Shared) -> Result<()> {
     log.segments.roll_if_dead(log.options.segment_bytes / 2)?;
+    log.segments.sync_sealed()?;
     remove_dead(log)?;
     let mut left = MAX_COPIED_BYTES;
     while let Some(victim) = worst(log) {

@@ -29,7 +29,7 @@ pub enum SyncPolicy {
     Always,
     /// After this time at the latest: a power failure takes back at most what was committed within it.
     Interval(Duration),
-    /// When the operating system likes, often half a minute later.
+    /// When the operating system likes, often half a minute later; a full file within seconds.
     Never,
 }
 
@@ -44,8 +44,8 @@ impl Default for SyncPolicy {
 pub struct LogOptions {
     /// When a commit reaches the disk itself.
     pub sync: SyncPolicy,
-    /// The log begins a new file when the present one would become larger than this; at most 2 GiB. What is let go
-    /// comes back to the disk a file at a time.
+    /// The log begins a new file when the present one would become larger than this; at most 2 GiB. In a log of more
+    /// than thirty files they are made larger. What is let go comes back to the disk a file at a time.
     pub segment_bytes: u64,
     /// An append is cut into blocks of about this size, so that a fetch need not take more.
     pub block_bytes: usize,

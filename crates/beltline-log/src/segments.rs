@@ -17,6 +17,9 @@ use crate::segment;
 /// A segment is never made to hold more: positions in it have 32 bits, and the last frame may be large.
 const MAX_SEGMENT_BYTES: u64 = 2 << 30;
 
+/// Each segment is an open file, and systems give a process 256 of them or more: segments of a large log are larger.
+const MANY_SEGMENTS: u64 = 32;
+
 /// The end of the log.
 struct Writer {
     active: SegmentNumber,
@@ -95,6 +98,9 @@ impl Segments {
         let (active, file, written) = match last {
             Some(last) => (last, files.append_to(&segment::path(directory, last)).map_err(failed)?, sequence),
             None => {
+                // Of a new log not even the directory may survive a power failure yet.
+                let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty());
+                files.sync_directory(parent.unwrap_or(Path::new("."))).map_err(failed)?;
                 let (file, reader) =
                     begin(&*files, directory, 1, index.checkpoint(), [sequence + 1, 0]).map_err(refused_at_begin)?;
                 index.add_segment(1, reader);
@@ -185,7 +191,8 @@ impl Segments {
         let mut head = frame::encode(&changes, writer.sequence + 1, writer.synced, 0)?;
         let payload: u64 = changes.blocks.iter().map(|(_, records)| (records.len() + CHECKSUM_BYTES) as u64).sum();
         let filled = writer.file.len() - writer.preface;
-        if filled > 0 && filled + head.len() as u64 + payload > self.segment_bytes {
+        let filled_then = filled + head.len() as u64 + payload;
+        if filled > 0 && filled_then > self.segment_bytes && filled_then > self.enough_bytes() {
             self.roll(&mut writer)?;
             head = frame::encode(&changes, writer.sequence + 1, writer.synced, 0)?;
         }
@@ -220,6 +227,12 @@ impl Segments {
             self.remember_unsynced(&mut writer);
         }
         Ok(())
+    }
+
+    /// How large a segment must be in a log as large as this one.
+    fn enough_bytes(&self) -> u64 {
+        let all: u64 = self.index().segments().values().map(|state| state.block_bytes).sum();
+        (all / MANY_SEGMENTS).min(MAX_SEGMENT_BYTES)
     }
 
     fn remember_unsynced(&self, writer: &mut Writer) {
@@ -312,6 +325,19 @@ impl Segments {
         self.roll(&mut writer)
     }
 
+    /// Syncs when a segment that is full was not synced yet, whatever the policy: opening the log must not have to look
+    /// at more than one.
+    ///
+    /// # Errors
+    /// See [`Segments::sync`].
+    pub(crate) fn sync_sealed(&self) -> Result<()> {
+        let is_waiting = {
+            let writer = lock(&self.writer);
+            writer.unsynced.first().is_some_and(|(number, _)| *number < writer.active)
+        };
+        if is_waiting { self.sync() } else { Ok(()) }
+    }
+
     /// The segments that are not written to any more.
     pub(crate) fn sealed(&self) -> Vec<(SegmentNumber, SegmentState)> {
         let active = lock(&self.writer).active;
@@ -333,6 +359,9 @@ impl Segments {
 fn checksum_of((header, records): &(block::BlockHeader, &[u8])) -> [u8; CHECKSUM_BYTES] {
     block::checksum(header.partition, header.base_offset, header.next_offset, records).to_le_bytes()
 }
+
+/// A new segment, open for writing and for reading.
+type Begun = (Box<dyn AppendFile>, Arc<dyn ReadFile>);
 
 /// Why a segment could not be begun.
 enum Begin {
@@ -360,7 +389,7 @@ fn begin(
     number: SegmentNumber,
     facts: Vec<FactChange>,
     [sequence, synced]: [u64; 2],
-) -> Result<(Box<dyn AppendFile>, Arc<dyn ReadFile>), Begin> {
+) -> Result<Begun, Begin> {
     let changes = Changes::of_facts(facts);
     let checkpoint = frame::encode(&changes, sequence, synced, frame::CHECKPOINT).map_err(Begin::Limit)?;
     let path = segment::path(directory, number);
