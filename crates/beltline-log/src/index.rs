@@ -180,14 +180,11 @@ impl Index {
         self.facts.iter().map(|(key, value)| FactChange::put(key.clone(), value.clone())).collect()
     }
 
-    /// Lets everything go that the facts say is gone, after all of them were read.
+    /// Lets the blocks go of topics that are not there, after everything was read: the change that removed them may be
+    /// gone itself. What retention has let go needs no such care, its fact is in every later checkpoint.
     pub(crate) fn prune(&mut self) {
         let known: Vec<u32> = self.facts(keys::TOPIC).filter_map(|(_, value)| keys::stored_number(value)).collect();
         self.drop_blocks(|partition| !known.contains(&partition.topic));
-        let starts = self.facts(keys::START);
-        let starts: Vec<(PartitionKey, Offset)> =
-            starts.filter_map(|(key, value)| Some((keys::partition_of(key)?, keys::stored_offset(value)?))).collect();
-        starts.into_iter().for_each(|(partition, start)| self.trim(partition, start));
     }
 
     fn trim(&mut self, partition: PartitionKey, start: Offset) {

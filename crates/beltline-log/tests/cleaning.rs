@@ -216,6 +216,34 @@ fn topics_and_offsets_survive_the_segments_they_were_written_to() {
 }
 
 #[test]
+fn what_was_let_go_stays_away_when_the_segment_that_says_so_is_gone() {
+    let files = MemoryFiles::default();
+    let log = open(&files, SyncPolicy::Never, 1000).unwrap();
+    log.create_topics(&specs()).unwrap();
+    // The first segment is kept for what must live, with records in it that are to die.
+    let appends =
+        vec![append_of("short", "k", "old"), append_of("gone", "k", "old"), append_of("kept", "k", &"x".repeat(200))];
+    let offsets = vec![(TopicPartition::new("gone", 0), 1)];
+    log.commit(CommitRequest { group: "g".into(), appends, offsets }).unwrap();
+    assert_eq!(segments(&files).len(), 1);
+    let fill = |count| (0..count).try_for_each(|number| commit(&log, "short", &"y".repeat(90), number).map(drop));
+    fill(40).unwrap();
+    log.delete_topic("gone").unwrap();
+    let said = segments(&files).pop().unwrap();
+    fill(40).unwrap();
+    (0..3).for_each(|_| log.maintain().unwrap());
+    let left = segments(&files);
+    assert!(left.len() < 6 && left[0] == FIRST_SEGMENT && !left.contains(&said), "{left:?} {said}");
+    drop(log);
+    let log = open(&files, SyncPolicy::Never, 1000).unwrap();
+    assert_eq!(log.topic("gone").unwrap(), None);
+    log.create_topics(&specs()).unwrap();
+    assert_eq!((values(&log, "gone").len(), committed(&log, "gone")), (0, None));
+    assert!(values(&log, "short").iter().all(|value| value.starts_with('y')));
+    assert_eq!(values(&log, "kept").len(), 1);
+}
+
+#[test]
 fn a_disk_that_is_full_takes_no_part_of_a_commit_and_goes_on_when_there_is_room() {
     let files = MemoryFiles::default();
     let log = open(&files, SyncPolicy::Never, SMALL).unwrap();
