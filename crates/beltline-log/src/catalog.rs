@@ -25,12 +25,15 @@ pub(crate) struct Partition {
     pub(crate) fresh_bytes: AtomicU64,
     /// Bytes the last compaction left.
     pub(crate) compacted_bytes: AtomicU64,
+    /// The offset below which no small blocks are left that are worth merging.
+    pub(crate) merged_to: AtomicI64,
 }
 
 impl Partition {
     fn new(key: PartitionKey, name: TopicPartition, range: OffsetRange) -> Partition {
         let (start, end) = (AtomicI64::new(range.start), AtomicI64::new(range.end));
-        Partition { key, name, start, end, fresh_bytes: AtomicU64::new(0), compacted_bytes: AtomicU64::new(0) }
+        let (fresh_bytes, compacted_bytes, merged_to) = Default::default();
+        Partition { key, name, start, end, fresh_bytes, compacted_bytes, merged_to }
     }
 
     pub(crate) fn range(&self) -> OffsetRange {

@@ -17,7 +17,7 @@ use crate::block::{self, BlockHeader};
 use crate::catalog::{self, Catalog, Partition, Topic};
 use crate::frame::{Changes, FactChange};
 use crate::segments::Segments;
-use crate::{Fetched, Log, cleaning, compaction, keys, reading, retention};
+use crate::{Fetched, Log, cleaning, compaction, keys, merging, reading, retention};
 
 /// Size of a segment in memory: nothing has to be opened there, and what is let go is given back sooner.
 const MEMORY_SEGMENT_BYTES: u64 = 4 << 20;
@@ -49,6 +49,8 @@ pub struct LogOptions {
     pub segment_bytes: u64,
     /// An append is cut into blocks of about this size, so that a fetch need not take more.
     pub block_bytes: usize,
+    /// So many small blocks that follow one another are made one; at least 2.
+    pub merge_blocks: usize,
     /// A changelog is compacted when this much was appended to a partition, and as much as the last compaction left.
     pub compact_min_bytes: u64,
     /// How long a removal stays in a compacted topic, for readers that have not seen it.
@@ -61,6 +63,7 @@ impl Default for LogOptions {
             sync: SyncPolicy::default(),
             segment_bytes: 64 << 20,
             block_bytes: 1 << 20,
+            merge_blocks: 256,
             compact_min_bytes: 16 << 20,
             // As Kafka's delete.retention.ms.
             tombstone_retention_ms: 24 * 60 * 60 * 1000,
@@ -417,6 +420,7 @@ impl Log for EmbeddedLog {
         for topic in self.shared.catalog.all() {
             retention::apply(&self.shared, &topic)?;
             compaction::apply(&self.shared, &topic)?;
+            merging::apply(&self.shared, &topic)?;
         }
         cleaning::apply(&self.shared)
     }

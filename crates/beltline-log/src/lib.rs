@@ -6,7 +6,8 @@
 //! - `index`: what is known without asking the disk; `keys` names its facts
 //! - `recovery`: opening a log after whatever has happened
 //! - `reading`: blocks from the disk
-//! - `retention`, `compaction`: letting old records go; `cleaning` gives their place back
+//! - `retention`, `compaction`: letting old records go; `merging` makes one block of many small ones; `cleaning` gives
+//!   the place back
 //! - `data_directory`: who may use a directory
 
 mod block;
@@ -18,6 +19,7 @@ mod embedded;
 mod frame;
 mod index;
 mod keys;
+mod merging;
 mod reading;
 mod recovery;
 mod retention;
@@ -114,7 +116,7 @@ pub trait Log: Send + Sync {
     /// Only what the disk says.
     fn sync(&self) -> Result<()>;
 
-    /// Applies retention and compaction once; called from a background thread every few seconds.
+    /// Applies retention and compaction once, and gives back what nothing needs any more; called from a background thread every few seconds.
     ///
     /// # Errors
     /// Only what the disk says.

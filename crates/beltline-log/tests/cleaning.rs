@@ -96,7 +96,13 @@ impl AppendFile for DyingFile {
 }
 
 fn options() -> LogOptions {
-    LogOptions { sync: SyncPolicy::Never, segment_bytes: SMALL, compact_min_bytes: 1, ..LogOptions::default() }
+    LogOptions {
+        sync: SyncPolicy::Never,
+        segment_bytes: SMALL,
+        compact_min_bytes: 1,
+        merge_blocks: 4,
+        ..LogOptions::default()
+    }
 }
 
 fn specs() -> [TopicSpec; 4] {
@@ -213,6 +219,29 @@ fn topics_and_offsets_survive_the_segments_they_were_written_to() {
     log.delete_topic("gone").unwrap();
     log.create_topics(&specs()).unwrap();
     assert!(values(&log, "gone").is_empty());
+}
+
+#[test]
+fn many_small_blocks_become_few() {
+    let files = MemoryFiles::default();
+    let log = open(&files, SyncPolicy::Never, 10_000).unwrap();
+    log.create_topics(&[TopicSpec::new("t", 1), TopicSpec::new("u", 1)]).unwrap();
+    for number in 0..1000 {
+        commit(&log, "t", &number.to_string(), number).unwrap();
+        commit(&log, "u", &"large".repeat(2000), number).unwrap();
+    }
+    log.maintain().unwrap();
+    let partition = TopicPartition::new("t", 0);
+    let batches = log.fetch(&partition, 0, 1 << 20).unwrap().batches;
+    // Three runs, and what is too little for one.
+    assert_eq!(batches.len(), 3 + 1000 % 256);
+    assert_eq!(batches[1].base_offset(), 256);
+    assert!(values(&log, "t").into_iter().eq((0..1000).map(|number| number.to_string())));
+    assert_eq!(log.fetch(&TopicPartition::new("u", 0), 0, 10 << 20).unwrap().batches.len(), 1000);
+    drop(log);
+    let log = open(&files, SyncPolicy::Never, 10_000).unwrap();
+    assert_eq!(log.fetch(&partition, 300, 1 << 20).unwrap().batches.len(), 2 + 1000 % 256);
+    assert!(values(&log, "t").into_iter().eq((0..1000).map(|number| number.to_string())));
 }
 
 #[test]

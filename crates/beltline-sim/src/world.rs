@@ -324,6 +324,7 @@ fn open_log(files: &MemoryFiles, clock: &Arc<ManualClock>) -> Result<EmbeddedLog
     let options = LogOptions {
         sync: SyncPolicy::Never,
         block_bytes: 300,
+        merge_blocks: 5,
         compact_min_bytes: 500,
         segment_bytes: 3000,
         ..LogOptions::default()
