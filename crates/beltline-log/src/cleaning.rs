@@ -4,9 +4,11 @@
 //! does in the emptiest segments is written again at the end of the log, and they are removed in their turn: so the log
 //! takes at most about twice the bytes that count, and a byte is written again at most about once for each that goes.
 
-use beltline_types::{Error, ErrorKind, Result, TopicPartition};
+use std::collections::BTreeSet;
 
-use crate::block::{self, BlockHeader, RawBlock};
+use beltline_types::Result;
+
+use crate::block::{BlockHeader, RawBlock};
 use crate::embedded::Shared;
 use crate::frame::Changes;
 use crate::index::SegmentNumber;
@@ -19,16 +21,19 @@ const MAX_COPIED_BYTES: u64 = 64 << 20;
 /// Bytes of blocks that are copied by one write, while commits wait.
 const COPY_BYTES: u64 = 1 << 20;
 
+/// Segments with damaged blocks that still count: they cannot be emptied, and those who read there are told.
+pub(crate) type Damaged = BTreeSet<SegmentNumber>;
+
 /// Cleans once.
-pub(crate) fn apply(log: &Shared) -> Result<()> {
+pub(crate) fn apply(log: &Shared, damaged: &mut Damaged) -> Result<()> {
     log.segments.roll_if_dead(log.options.segment_bytes / 2)?;
     log.segments.sync_sealed()?;
     remove_dead(log)?;
     let mut left = MAX_COPIED_BYTES;
-    while let Some(victim) = worst(log) {
-        let copied = copy_out(log, victim, left)?;
+    while let Some(victim) = worst(log, damaged) {
+        let copied = copy_out(log, victim, left, damaged)?;
         left = left.saturating_sub(copied);
-        if left == 0 || copied == 0 {
+        if left == 0 {
             break;
         }
     }
@@ -52,10 +57,10 @@ fn remove_dead(log: &Shared) -> Result<()> {
 }
 
 /// The sealed segment with the smallest share of bytes that count, if more than half of all bytes do not.
-fn worst(log: &Shared) -> Option<SegmentNumber> {
+fn worst(log: &Shared, damaged: &Damaged) -> Option<SegmentNumber> {
     // Those of which nothing counts any more are on their way out.
     let mut sealed = log.segments.sealed();
-    sealed.retain(|(_, state)| state.live_blocks > 0);
+    sealed.retain(|(number, state)| state.live_blocks > 0 && !damaged.contains(number));
     let (all, live) =
         sealed.iter().fold((0, 0), |(all, live), (_, state)| (all + state.block_bytes, live + state.live_bytes));
     let candidates = sealed.iter().filter(|(_, state)| state.live_bytes < state.block_bytes);
@@ -65,7 +70,7 @@ fn worst(log: &Shared) -> Option<SegmentNumber> {
 }
 
 /// Writes what still counts in a segment at the end of the log; returns the bytes.
-fn copy_out(log: &Shared, segment: SegmentNumber, max_bytes: u64) -> Result<u64> {
+fn copy_out(log: &Shared, segment: SegmentNumber, max_bytes: u64, damaged: &mut Damaged) -> Result<u64> {
     let located: Vec<Located> = {
         let index = log.segments.index();
         let Some(state) = index.segments().get(&segment) else { return Ok(0) };
@@ -85,8 +90,12 @@ fn copy_out(log: &Shared, segment: SegmentNumber, max_bytes: u64) -> Result<u64>
             .count();
         let (some, after) = rest.split_at(count);
         rest = after;
-        let read: Vec<(&Located, RawBlock)> =
-            some.iter().map(|one| Ok((one, read_whole(log, one)?))).collect::<Result<_>>()?;
+        // Damage must not be given a good checksum.
+        let read = |one| Some((one, reading::read_raw(one).ok().filter(RawBlock::is_whole)?));
+        let read: Vec<(&Located, RawBlock)> = some.iter().filter_map(read).collect();
+        if read.len() < some.len() {
+            damaged.insert(segment);
+        }
         log.rewrite_if(|log| {
             // Meanwhile some may have been replaced or let go.
             let index = log.segments.index();
@@ -98,22 +107,4 @@ fn copy_out(log: &Shared, segment: SegmentNumber, max_bytes: u64) -> Result<u64>
         copied += some.iter().map(|one| u64::from(one.entry.stored_bytes)).sum::<u64>();
     }
     Ok(copied)
-}
-
-/// Reads a block that is to be written again: damage must not be given a good checksum.
-fn read_whole(log: &Shared, located: &Located) -> Result<RawBlock> {
-    let name = || {
-        let topics = log.catalog.all();
-        let topic = topics.iter().find(|topic| topic.number == located.partition.topic);
-        let topic = topic.map_or_else(|| "a deleted topic".into(), |topic| topic.info.name.clone());
-        TopicPartition::new(topic, located.partition.partition)
-    };
-    let raw = reading::read_raw(located).map_err(|error| {
-        let message = format!("{}: a block cannot be read to be moved; look after the disk", name());
-        Error::new(ErrorKind::Storage, message).with_source(error)
-    })?;
-    if !raw.is_whole() {
-        return Err(block::corrupt(&name(), raw.base_offset, "fails its checksum"));
-    }
-    Ok(raw)
 }

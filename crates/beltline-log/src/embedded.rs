@@ -82,7 +82,7 @@ pub(crate) struct Shared {
     version: Mutex<u64>,
     grown: Condvar,
     /// Held by who tidies up: one at a time.
-    tidying: Mutex<()>,
+    tidying: Mutex<cleaning::Damaged>,
     unsynced: AtomicBool,
     ended: Mutex<bool>,
     ending: Condvar,
@@ -416,13 +416,15 @@ impl Log for EmbeddedLog {
     }
 
     fn maintain(&self) -> Result<()> {
-        let _tidying = lock(&self.shared.tidying);
+        let mut damaged = lock(&self.shared.tidying);
+        // What goes wrong in one place must not keep the others from being tidied; the first cause is told.
+        let mut result = Ok(());
         for topic in self.shared.catalog.all() {
-            retention::apply(&self.shared, &topic)?;
-            compaction::apply(&self.shared, &topic)?;
-            merging::apply(&self.shared, &topic)?;
+            result = result.and(retention::apply(&self.shared, &topic));
+            result = result.and(compaction::apply(&self.shared, &topic));
+            result = result.and(merging::apply(&self.shared, &topic));
         }
-        cleaning::apply(&self.shared)
+        result.and(cleaning::apply(&self.shared, &mut damaged))
     }
 }
 

@@ -222,6 +222,31 @@ fn topics_and_offsets_survive_the_segments_they_were_written_to() {
 }
 
 #[test]
+fn damage_keeps_its_own_segment_only() {
+    let files = MemoryFiles::default();
+    let log = open_in(Arc::new(files.clone()), options()).unwrap();
+    log.create_topics(&specs()).unwrap();
+    commit(&log, "kept", "whole", 0).unwrap();
+    commit(&log, "kept", "hurt", 1).unwrap();
+    let name = segments(&files).pop().unwrap();
+    for round in 0..100 {
+        commit(&log, "short", &"x".repeat(60), round).unwrap();
+        if round == 50 {
+            let mut bytes = bytes_of(&files, &name);
+            let at = bytes.windows(4).position(|window| window == b"hurt").unwrap();
+            bytes[at] ^= 1;
+            replace(&files, &name, &bytes);
+        }
+        log.maintain().unwrap();
+    }
+    let left = segments(&files);
+    assert!(left.len() < 6 && left.contains(&name), "{left:?}");
+    let (found, error) = read(&log, "kept");
+    assert_eq!(found.len(), 1);
+    assert!(error.unwrap().to_string().contains("kept[0]: the block at offset 1 fails its checksum"));
+}
+
+#[test]
 fn many_small_blocks_become_few() {
     let files = MemoryFiles::default();
     let log = open(&files, SyncPolicy::Never, 10_000).unwrap();
