@@ -70,7 +70,12 @@ impl DataDirectory {
                 let mut file = files.create(&path.join(MARKER))?;
                 file.write_all(format!("{FORMAT}\n").as_bytes())?;
                 file.sync()?;
-                files.sync_directory(path)
+                files.sync_directory(path)?;
+                // Its own name, where that can be had: who may use a directory need not be able to open the one above.
+                if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+                    let _ = files.sync_directory(parent);
+                }
+                Ok(())
             };
             write().map_err(refused)?;
         }

@@ -1,22 +1,30 @@
 //! The durable belt: the [`Log`] trait, shaped so that Apache Kafka maps onto it one to one, and the embedded log.
 //!
 //! - `embedded`: the [`Log`] on this machine; `catalog` knows its topics and where their partitions end
-//! - `block`: records as they are stored, with a checksum
-//! - `keys`: where what is stored
-//! - `block_store`: the ordered store below, on disk (`disk_store`) or in memory (`memory_store`)
-//! - `retention`, `compaction`: letting old records go
+//! - `segments`: the files below, written once and at their end; `segment` is one of them, `frame` one commit in it,
+//!   `block` the records of one append with their checksum
+//! - `index`: what is known without asking the disk; `keys` names its facts
+//! - `recovery`: opening a log after whatever has happened
+//! - `reading`: blocks from the disk
+//! - `retention`, `compaction`: letting old records go; `merging` makes one block of many small ones; `cleaning` gives
+//!   the place back
 //! - `data_directory`: who may use a directory
 
 mod block;
-mod block_store;
 mod catalog;
+mod cleaning;
 mod compaction;
 mod data_directory;
-mod disk_store;
 mod embedded;
+mod frame;
+mod index;
 mod keys;
-mod memory_store;
+mod merging;
+mod reading;
+mod recovery;
 mod retention;
+mod segment;
+mod segments;
 
 use std::time::Duration;
 
@@ -108,7 +116,7 @@ pub trait Log: Send + Sync {
     /// Only what the disk says.
     fn sync(&self) -> Result<()>;
 
-    /// Applies retention and compaction once; called from a background thread every few seconds.
+    /// Applies retention and compaction once, and gives back what nothing needs any more; called from a background thread every few seconds.
     ///
     /// # Errors
     /// Only what the disk says.

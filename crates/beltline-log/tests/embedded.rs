@@ -1,19 +1,25 @@
 //! The log through its trait, on disk and in memory alike.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use beltline_env::{Clock, ManualClock, SystemClock, spawn_thread};
+use beltline_env::{Clock, ManualClock, MemoryFiles, SystemClock, spawn_thread};
 use beltline_log::{EmbeddedLog, Log, LogOptions, SyncPolicy};
 use beltline_types::{
     Append, BatchBuilder, CommitRequest, ErrorKind, Offset, OffsetRange, TopicPartition, TopicSpec, encode_headers,
 };
 
+fn in_memory(files: &MemoryFiles, options: &LogOptions, clock: &Arc<ManualClock>) -> EmbeddedLog {
+    let options = LogOptions { sync: SyncPolicy::Never, ..options.clone() };
+    EmbeddedLog::open_in(Arc::new(files.clone()), Path::new("log"), options, clock.clone()).unwrap()
+}
+
 /// Runs a test on a fresh log of each kind.
 fn on_each(options: &LogOptions, test: impl Fn(&EmbeddedLog, &ManualClock)) {
     let clock = Arc::new(ManualClock::default());
-    test(&EmbeddedLog::in_memory_with(options.clone(), clock.clone()).unwrap(), &clock);
+    test(&in_memory(&MemoryFiles::default(), options, &clock), &clock);
     let (clock, directory) = (Arc::new(ManualClock::default()), tempfile::tempdir().unwrap());
     test(&EmbeddedLog::open(directory.path(), options.clone(), clock.clone()).unwrap(), &clock);
 }
@@ -166,7 +172,7 @@ fn a_large_append_becomes_several_blocks() {
 fn old_records_go_by_age_and_by_size_but_never_the_last_block() {
     on_each(&LogOptions::default(), |log, clock| {
         let aged = TopicSpec { retention_ms: Some(1000), ..TopicSpec::new("aged", 1) };
-        let sized = TopicSpec { retention_bytes: Some(150), ..TopicSpec::new("sized", 1) };
+        let sized = TopicSpec { retention_bytes: Some(70), ..TopicSpec::new("sized", 1) };
         log.create_topics(&[aged, sized]).unwrap();
         for value in ["a", "b", "c", "d", "e"] {
             append(log, "aged", 0, records(&[value]));
@@ -261,14 +267,17 @@ fn a_reader_is_woken_by_an_append() {
 
 #[test]
 fn a_power_failure_takes_back_whole_commits() {
-    let log = EmbeddedLog::in_memory_with(LogOptions::default(), Arc::new(ManualClock::default())).unwrap();
+    let (files, clock) = (MemoryFiles::default(), Arc::new(ManualClock::default()));
+    let log = in_memory(&files, &LogOptions::default(), &clock);
     log.create_topics(&[TopicSpec::new("t", 1)]).unwrap();
     append(&log, "t", 0, records(&["kept"]));
     log.sync().unwrap();
     let offsets = vec![(TopicPartition::new("t", 0), 1)];
     let appends = vec![Append { target: TopicPartition::new("t", 0), records: records(&["lost"]) }];
     log.commit(CommitRequest { group: "g".into(), appends, offsets }).unwrap();
-    log.crash().unwrap();
+    files.crash();
+    drop(log);
+    let log = in_memory(&files, &LogOptions::default(), &clock);
     assert_eq!(values(&log, "t"), ["kept"]);
     assert_eq!(log.committed("g", &[TopicPartition::new("t", 0)]).unwrap(), [None]);
     assert_eq!(append(&log, "t", 0, records(&["again"])), 1);

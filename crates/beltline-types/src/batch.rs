@@ -104,29 +104,29 @@ impl BatchBuilder {
         self.last_timestamp = self.last_timestamp.max(timestamp);
     }
 
-    /// Cuts the records into builders of about `max_bytes` each, in order; without gaps only, see
-    /// [`BatchBuilder::push_at`].
-    pub fn split(self, max_bytes: usize) -> Vec<BatchBuilder> {
-        if self.bytes.len() <= max_bytes {
-            return vec![self];
+    /// Cuts the records, where they lie, into parts of about `max_bytes` each, in order; each part is then a batch of
+    /// its own, whose base offset is that of its first record. For records without gaps only, see
+    /// [`BatchBuilder::push_at`]; the builder itself must not be built or cut again.
+    pub fn cut(&mut self, max_bytes: usize) -> Vec<BatchPart> {
+        let length = self.bytes.len();
+        if length <= max_bytes {
+            return vec![BatchPart { range: 0..length, count: self.count, last_timestamp: self.last_timestamp }];
         }
-        let mut parts = Vec::with_capacity(self.bytes.len() / max_bytes.max(1) + 1);
-        let (mut rest, unstamped) = (&self.bytes[..], self.unstamped);
-        while !rest.is_empty() {
-            let (mut at, mut count, mut last_timestamp) = (0, 0u32, Timestamp::MIN);
-            let mut part = Vec::with_capacity(rest.len().min(max_bytes + max_bytes / 8));
-            while at < rest.len() && (at < max_bytes || count == 0) {
-                let size = record_size(&rest[at..]).unwrap_or(rest.len() - at).min(rest.len() - at);
-                part.extend_from_slice(&count.to_le_bytes());
-                part.extend_from_slice(&rest[at + 4..at + size]);
+        let mut parts = Vec::with_capacity(length / max_bytes.max(1) + 1);
+        let mut at = 0;
+        while at < length {
+            let (start, mut count, mut last_timestamp) = (at, 0u32, Timestamp::MIN);
+            while at < length && (at - start < max_bytes || count == 0) {
+                let record = &mut self.bytes[at..];
+                let size = record_size(record).unwrap_or(record.len()).min(record.len());
+                record[..4].copy_from_slice(&count.to_le_bytes());
                 let mut timestamp = [0; 8];
-                timestamp.copy_from_slice(&rest[at + 16..at + 24]);
+                timestamp.copy_from_slice(&record[16..24]);
                 last_timestamp = last_timestamp.max(Timestamp::from_le_bytes(timestamp));
                 at += size;
                 count += 1;
             }
-            parts.push(BatchBuilder { bytes: part, count, last_timestamp, unstamped });
-            rest = &rest[at..];
+            parts.push(BatchPart { range: start..at, count, last_timestamp });
         }
         parts
     }
@@ -163,6 +163,17 @@ impl BatchBuilder {
     }
 }
 
+/// A piece of a [`BatchBuilder`], see [`BatchBuilder::cut`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchPart {
+    /// Where its records lie in [`BatchBuilder::as_bytes`].
+    pub range: std::ops::Range<usize>,
+    /// Number of records.
+    pub count: u32,
+    /// The latest timestamp of them.
+    pub last_timestamp: Timestamp,
+}
+
 /// Records of one partition as a consumer reads them.
 #[derive(Debug)]
 pub struct Batch {
@@ -181,15 +192,28 @@ impl Batch {
     /// # Errors
     /// [`ErrorKind::Corrupt`] when a record does not fit its bytes or offsets do not grow.
     pub fn parse(base_offset: Offset, next_offset: Offset, records: &[u8]) -> Result<Batch> {
-        let mut starts = Vec::with_capacity(records.len() / 64);
-        let mut at = 0usize;
-        let mut previous: Option<u32> = None;
+        let mut bytes = Vec::with_capacity(records.len() + BATCH_PADDING);
+        bytes.extend_from_slice(records);
+        bytes.resize(records.len() + BATCH_PADDING, 0);
+        Batch::from_padded(base_offset, next_offset, bytes)
+    }
+
+    /// As [`Batch::parse`], for bytes that are there already: the records, then [`BATCH_PADDING`] zero bytes.
+    ///
+    /// # Errors
+    /// See [`Batch::parse`]; bytes without their padding are [`ErrorKind::Corrupt`] too.
+    pub fn from_padded(base_offset: Offset, next_offset: Offset, bytes: Vec<u8>) -> Result<Batch> {
         let corrupt = |at: usize| {
             Error::new(ErrorKind::Corrupt, format!("a batch at offset {base_offset} makes no sense at byte {at}"))
         };
+        let length = bytes.len().checked_sub(BATCH_PADDING).ok_or_else(|| corrupt(0))?;
+        let records = &bytes[..length];
         if records.len() > u32::MAX as usize {
             return Err(corrupt(records.len()));
         }
+        let mut starts = Vec::with_capacity(records.len() / 64);
+        let mut at = 0usize;
+        let mut previous: Option<u32> = None;
         while at < records.len() {
             let rest = &records[at..];
             let size = record_size(rest).filter(|size| *size <= rest.len()).ok_or_else(|| corrupt(at))?;
@@ -205,9 +229,6 @@ impl Batch {
             starts.push(at as u32);
             at += size;
         }
-        let mut bytes = Vec::with_capacity(records.len() + BATCH_PADDING);
-        bytes.extend_from_slice(records);
-        bytes.resize(records.len() + BATCH_PADDING, 0);
         Ok(Batch { base_offset, next_offset, bytes: bytes.into_boxed_slice(), starts: starts.into_boxed_slice() })
     }
 

@@ -8,7 +8,7 @@ mod error;
 mod headers;
 mod topic;
 
-pub use batch::{BATCH_PADDING, Batch, BatchBuilder, RecordView};
+pub use batch::{BATCH_PADDING, Batch, BatchBuilder, BatchPart, RecordView};
 pub use error::{Error, ErrorKind, Result};
 pub use headers::{HeaderIter, encode_headers};
 pub use topic::{Append, Cleanup, CommitReceipt, CommitRequest, OffsetRange, TopicInfo, TopicPartition, TopicSpec};

@@ -73,6 +73,11 @@ impl Worker {
         self.directory = directory;
     }
 
+    /// Gives the operator something to read, see [`Worker::poll_notice`].
+    pub(crate) fn tell(&mut self, notice: Option<String>) {
+        self.notices.extend(notice);
+    }
+
     /// The log, for what needs no worker: listing topics, single reads.
     pub fn log(&self) -> &Arc<dyn Log> {
         &self.log
