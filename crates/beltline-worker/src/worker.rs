@@ -227,6 +227,12 @@ impl Worker {
         self.inbox.wait(timeout.min(deadline).min(LONGEST_WAIT));
     }
 
+    /// Sleeps until an I/O thread has brought something, at most `timeout`, whatever is due: for a driver whose clock is
+    /// moved by hand, where time alone makes nothing happen.
+    pub fn wait_for_io(&self, timeout: Duration) {
+        self.inbox.wait(timeout.min(LONGEST_WAIT));
+    }
+
     /// The core's state at this moment.
     pub fn health(&self) -> Health {
         self.core.health()
