@@ -94,8 +94,14 @@ class Belt:
         compacted: bool = False,
         retention_ms: int | None = None,
         retention_bytes: int | None = None,
+        append_time: bool = False,
+        config: list[tuple[str, str]] | None = None,
     ) -> int:
         """Creates the topic if it does not exist; returns the partitions it really has.
+
+        Args:
+            append_time: Records carry the time of the append, whatever their sender says.
+            config: Further options by Kafka's names; the embedded log has no use for them.
 
         Raises:
             ImproperlyConfigured: A name Kafka would refuse, or no partitions.

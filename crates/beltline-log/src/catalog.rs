@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use beltline_types::{Cleanup, Error, ErrorKind, OffsetRange, Result, TopicInfo, TopicPartition};
+use beltline_types::{Cleanup, Error, ErrorKind, OffsetRange, Result, TimestampType, TopicInfo, TopicPartition};
 
 use crate::keys::{self, PartitionKey};
 use crate::segments::Segments;
@@ -19,6 +19,7 @@ const MAX_PARTITIONS: u32 = 10_000;
 pub(crate) struct Partition {
     pub(crate) key: PartitionKey,
     pub(crate) name: TopicPartition,
+    pub(crate) timestamps: TimestampType,
     start: AtomicI64,
     end: AtomicI64,
     /// Bytes appended since the last compaction.
@@ -30,10 +31,11 @@ pub(crate) struct Partition {
 }
 
 impl Partition {
-    fn new(key: PartitionKey, name: TopicPartition, range: OffsetRange) -> Partition {
+    fn new(key: PartitionKey, topic: &TopicInfo, range: OffsetRange) -> Partition {
+        let (name, timestamps) = (TopicPartition::new(topic.name.clone(), key.partition), topic.timestamps);
         let (start, end) = (AtomicI64::new(range.start), AtomicI64::new(range.end));
         let (fresh_bytes, compacted_bytes, merged_to) = Default::default();
-        Partition { key, name, start, end, fresh_bytes, compacted_bytes, merged_to }
+        Partition { key, name, timestamps, start, end, fresh_bytes, compacted_bytes, merged_to }
     }
 
     pub(crate) fn range(&self) -> OffsetRange {
@@ -59,8 +61,7 @@ pub(crate) struct Topic {
 impl Topic {
     pub(crate) fn empty(number: u32, info: TopicInfo) -> Topic {
         let make = |partition| {
-            let name = TopicPartition::new(info.name.clone(), partition);
-            Arc::new(Partition::new(PartitionKey { topic: number, partition }, name, OffsetRange::default()))
+            Arc::new(Partition::new(PartitionKey { topic: number, partition }, &info, OffsetRange::default()))
         };
         let partitions = (0..info.partitions).map(make).collect();
         Topic { number, info, partitions }
@@ -70,8 +71,7 @@ impl Topic {
     fn load(number: u32, info: TopicInfo, store: &Segments) -> Topic {
         let make = |partition| {
             let key = PartitionKey { topic: number, partition };
-            let name = TopicPartition::new(info.name.clone(), partition);
-            Arc::new(Partition::new(key, name, store.range(key)))
+            Arc::new(Partition::new(key, &info, store.range(key)))
         };
         let partitions = (0..info.partitions).map(make).collect();
         Topic { number, info, partitions }
@@ -83,6 +83,7 @@ impl Topic {
         bytes.push(u8::from(self.info.cleanup == Cleanup::Compact));
         bytes.extend_from_slice(&self.info.retention_ms.unwrap_or(-1).to_le_bytes());
         bytes.extend_from_slice(&self.info.retention_bytes.unwrap_or(u64::MAX).to_le_bytes());
+        bytes.push(u8::from(self.info.timestamps == TimestampType::LogAppendTime));
         bytes
     }
 
@@ -91,13 +92,19 @@ impl Topic {
         let (partitions, rest) = rest.split_first_chunk::<4>()?;
         let (compacted, rest) = rest.split_first()?;
         let (retention_ms, rest) = rest.split_first_chunk::<8>()?;
-        let (retention_bytes, _) = rest.split_first_chunk::<8>()?;
+        let (retention_bytes, rest) = rest.split_first_chunk::<8>()?;
         let info = TopicInfo {
             name: Arc::from(name),
             partitions: u32::from_le_bytes(*partitions),
             cleanup: if *compacted == 1 { Cleanup::Compact } else { Cleanup::Delete },
             retention_ms: Some(i64::from_le_bytes(*retention_ms)).filter(|time| *time >= 0),
             retention_bytes: Some(u64::from_le_bytes(*retention_bytes)).filter(|bytes| *bytes != u64::MAX),
+            // Topics of before the choice have nothing here, and carry their producers' time.
+            timestamps: match rest.first() {
+                Some(1) => TimestampType::LogAppendTime,
+                _ => TimestampType::CreateTime,
+            },
+            config: Vec::new(),
         };
         Some((u32::from_le_bytes(*number), info))
     }

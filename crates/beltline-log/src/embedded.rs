@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use beltline_env::{Clock, Files, MemoryFiles, RealFiles, spawn_thread};
 use beltline_types::{
-    Append, Batch, BatchPart, CommitReceipt, CommitRequest, Error, ErrorKind, Offset, OffsetRange, Result, TopicInfo,
-    TopicPartition, TopicSpec,
+    Append, Batch, BatchPart, CommitReceipt, CommitRequest, Error, ErrorKind, Offset, OffsetRange, Result,
+    TimestampType, TopicInfo, TopicPartition, TopicSpec,
 };
 
 use crate::block::{self, BlockHeader};
@@ -261,7 +261,10 @@ impl Shared {
                 continue;
             }
             let end = base_offset + Offset::from(records.len());
-            records.stamp_missing(self.clock.now_ms());
+            match partition.timestamps {
+                TimestampType::CreateTime => records.stamp_missing(self.clock.now_ms()),
+                TimestampType::LogAppendTime => records.stamp_all(self.clock.now_ms()),
+            }
             let parts = records.cut(self.options.block_bytes);
             places.push(Some(Place { partition, base_offset, end, parts }));
         }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use beltline_env::{Clock, ManualClock, MemoryFiles, SystemClock, spawn_thread};
 use beltline_log::{EmbeddedLog, Log, LogOptions, SyncPolicy};
 use beltline_types::{
-    Append, BatchBuilder, CommitRequest, ErrorKind, Offset, OffsetRange, TopicPartition, TopicSpec, encode_headers,
+    Append, BatchBuilder, CommitRequest, ErrorKind, Offset, OffsetRange, TimestampType, TopicPartition, TopicSpec,
+    encode_headers,
 };
 
 fn in_memory(files: &MemoryFiles, options: &LogOptions, clock: &Arc<ManualClock>) -> EmbeddedLog {
@@ -54,6 +55,28 @@ fn read(log: &EmbeddedLog, topic: &str, partition: u32, mut offset: Offset) -> V
 fn values(log: &EmbeddedLog, topic: &str) -> Vec<String> {
     let start = log.offsets(&TopicPartition::new(topic, 0)).unwrap().start;
     read(log, topic, 0, start).into_iter().map(|(_, value)| value).collect()
+}
+
+#[test]
+fn a_topic_can_carry_the_time_of_the_append() {
+    let (files, clock) = (MemoryFiles::default(), Arc::new(ManualClock::default()));
+    let log = in_memory(&files, &LogOptions::default(), &clock);
+    let appended = TopicSpec { timestamps: TimestampType::LogAppendTime, ..TopicSpec::new("appended", 1) };
+    log.create_topics(&[appended, TopicSpec::new("created", 1)]).unwrap();
+    let now = clock.now_ms();
+    let times = |log: &EmbeddedLog, topic| -> Vec<i64> {
+        let mut given = BatchBuilder::default();
+        [7, -1].into_iter().for_each(|time| given.push(None, Some(b"v"), &[], time));
+        let base = append(log, topic, 0, given);
+        let found = log.fetch(&TopicPartition::new(topic, 0), base, 1).unwrap();
+        found.batches[0].iter().map(|record| record.timestamp).collect()
+    };
+    assert_eq!(times(&log, "appended"), [now, now]);
+    assert_eq!(times(&log, "created"), [7, now]);
+    drop(log);
+    let log = in_memory(&files, &LogOptions::default(), &clock);
+    assert_eq!(log.topic("appended").unwrap().unwrap().timestamps, TimestampType::LogAppendTime);
+    assert_eq!(times(&log, "appended"), [now, now]);
 }
 
 #[test]

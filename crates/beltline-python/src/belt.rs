@@ -9,7 +9,7 @@ use beltline_engine::{CoreOptions, Guarantee, StartFrom, SubscriptionId, TableSp
 use beltline_env::{Clock, ManualClock, SystemClock};
 use beltline_log::SyncPolicy;
 use beltline_table::ValueForm;
-use beltline_types::{Cleanup, TopicSpec};
+use beltline_types::{Cleanup, TimestampType, TopicSpec};
 use beltline_worker::{Local, LocalOptions, Waker};
 use pyo3::exceptions::{PyBufferError, PyRuntimeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -238,7 +238,11 @@ impl Belt {
         Ok(())
     }
 
-    #[pyo3(signature = (name, partitions, *, compacted = false, retention_ms = None, retention_bytes = None))]
+    #[pyo3(signature = (
+        name, partitions, *, compacted = false, retention_ms = None, retention_bytes = None, append_time = false,
+        config = None,
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "by name, as a topic has that many options")]
     fn declare_topic(
         &self,
         py: Python<'_>,
@@ -247,11 +251,22 @@ impl Belt {
         compacted: bool,
         retention_ms: Option<i64>,
         retention_bytes: Option<u64>,
+        append_time: bool,
+        config: Option<Vec<(String, String)>>,
     ) -> PyResult<u32> {
         let mut inner = self.enter(py)?;
         let worker = inner.worker_mut().for_python(py)?;
         let cleanup = if compacted { Cleanup::Compact } else { Cleanup::Delete };
-        let spec = TopicSpec { cleanup, retention_ms, retention_bytes, ..TopicSpec::new(name, partitions) };
+        let timestamps = if append_time { TimestampType::LogAppendTime } else { TimestampType::CreateTime };
+        let config = config.unwrap_or_default();
+        let spec = TopicSpec {
+            cleanup,
+            retention_ms,
+            retention_bytes,
+            timestamps,
+            config,
+            ..TopicSpec::new(name, partitions)
+        };
         let id = py.detach(|| worker.declare_topic(spec)).for_python(py)?;
         Ok(worker.core.topic(id).map_or(partitions, |topic| topic.partitions))
     }

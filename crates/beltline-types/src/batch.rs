@@ -89,19 +89,29 @@ impl BatchBuilder {
 
     /// Gives records with a negative timestamp this one: those whose time is that of the append.
     pub fn stamp_missing(&mut self, timestamp: Timestamp) {
-        if !std::mem::take(&mut self.unstamped) {
-            return;
+        if std::mem::take(&mut self.unstamped) {
+            self.stamp(timestamp, |bytes| bytes[7] & 0x80 != 0);
+            self.last_timestamp = self.last_timestamp.max(timestamp);
         }
+    }
+
+    /// Gives every record this timestamp, whatever it had.
+    pub fn stamp_all(&mut self, timestamp: Timestamp) {
+        self.unstamped = false;
+        self.stamp(timestamp, |_| true);
+        self.last_timestamp = timestamp;
+    }
+
+    fn stamp(&mut self, timestamp: Timestamp, wanted: impl Fn(&[u8]) -> bool) {
         let mut at = 0;
         while at < self.bytes.len() {
             let size = record_size(&self.bytes[at..]).unwrap_or(self.bytes.len() - at);
             let field = &mut self.bytes[at + 16..at + 24];
-            if field[7] & 0x80 != 0 {
+            if wanted(field) {
                 field.copy_from_slice(&timestamp.to_le_bytes());
             }
             at += size;
         }
-        self.last_timestamp = self.last_timestamp.max(timestamp);
     }
 
     /// Cuts the records, where they lie, into parts of about `max_bytes` each, in order; each part is then a batch of
