@@ -50,7 +50,8 @@ pub enum GroupEvent {
     Assigned(Vec<TopicPartition>),
     /// Others are to get these: finish, commit, then [`Log::release`] them. Other partitions go on meanwhile.
     Revoking(Vec<TopicPartition>),
-    /// Gone already (the session expired, another took this member's place): nothing of them may be committed.
+    /// Gone already (the session expired, another took this member's place): nothing of them may be committed. When a
+    /// membership ends, this names whatever was assigned in it, before anything is assigned in the next one.
     Lost(Vec<TopicPartition>),
     /// The whole list of partition numbers whose table shards this member keeps warm for others.
     Standby(Vec<u32>),
@@ -129,7 +130,8 @@ pub trait Log: Send + Sync {
     fn sync(&self) -> Result<()>;
 
     /// Becomes a member of a group that reads these topics, or changes its topics. Partition `p` of all of them goes to the
-    /// same member. What the group decides comes from [`Log::poll_group`].
+    /// same member. What the group decides comes from [`Log::poll_group`]. After a commit was answered by `Fenced` this
+    /// begins a new membership, and everything that is still ours is assigned anew.
     ///
     /// # Errors
     /// `NotFound` for a topic that does not exist, `Unavailable` or `Unauthorized` where there are brokers.

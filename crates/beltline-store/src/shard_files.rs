@@ -39,6 +39,7 @@ pub(crate) struct ShardFiles {
     changes_bytes: u64,
     writer: Option<Box<dyn AppendFile>>,
     unsynced: bool,
+    closed: bool,
 }
 
 /// A finished generation that [`write_snapshot`] turns into a snapshot.
@@ -61,7 +62,18 @@ impl ShardFiles {
             changes_bytes: 0,
             writer: None,
             unsynced: false,
+            closed: false,
         }
+    }
+
+    /// Lets the file that is written go; nobody else will write through this value.
+    pub(crate) fn close(&mut self) {
+        self.writer = None;
+        self.closed = true;
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
     }
 
     /// Gives back every record in the order it was written, and leaves the files ready for appending.
