@@ -7,7 +7,7 @@ use beltline_types::{CommitReceipt, CommitRequest, Error, ErrorKind, Offset};
 use crate::commit::InFlightUnit;
 use crate::core::Phase;
 use crate::lane::Lane;
-use crate::protocol::CommitUnit;
+use crate::protocol::{CommitUnit, TableChange};
 use crate::{Core, LogCommand, Next, SubscriptionId};
 
 impl Core {
@@ -85,11 +85,14 @@ impl Core {
 
     /// Moves positions, outbox and table changes into a unit for the log.
     pub(crate) fn seal(&mut self) {
-        let positions: Vec<(usize, Offset)> = self.positions_moved().collect();
+        let mut positions: Vec<(usize, Offset)> = self.positions_moved().collect();
         let topics = &self.topics;
         let (mut appends, sends) =
             self.outbox.take(|id| topics.get(id).map_or_else(|| "".into(), |info| info.name.clone()));
         let tables = self.tables.seal(&mut appends);
+        if self.must_drain() {
+            self.add_witnesses(&mut positions, &tables);
+        }
         if positions.is_empty() && appends.is_empty() {
             self.clock.nothing_to_write(self.now);
             self.refresh_gate();
@@ -112,6 +115,20 @@ impl Core {
             .sealed(self.now, InFlightUnit { positions, sends, changes, numbers, generation: self.group.generation });
         self.mark_sealed();
         self.refresh_gate();
+    }
+
+    /// The group refuses positions of one who is no member any more, and with them the unit. Changes of a shard that no
+    /// event made, but a timer, bring the position of their partition along, so that they are refused as well.
+    fn add_witnesses(&self, positions: &mut Vec<(usize, Offset)>, tables: &[TableChange]) {
+        for change in tables {
+            let of_number = |index: usize| self.queues[index].name.partition == change.partition;
+            if positions.iter().any(|(index, _)| of_number(*index)) {
+                continue;
+            }
+            let known = |index: &usize| self.queues[*index].held && self.queues[*index].range.is_some();
+            let witness = (0..self.queues.len()).filter(|index| of_number(*index)).find(known);
+            positions.extend(witness.map(|index| (index, self.position(index))));
+        }
     }
 
     pub(crate) fn committed(&mut self, receipt: &CommitReceipt) {

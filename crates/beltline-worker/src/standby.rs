@@ -23,11 +23,24 @@ const BYTES_PER_SECOND: usize = 32 << 20;
 /// Pause when every shard is as far as its changelog, or something failed.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// A shard to keep warm.
+#[derive(Clone)]
+struct Wanted {
+    spec: TableSpec,
+    /// Grows with every shard that comes: one that went and came back was somebody else's in between, and what was known
+    /// of its files is void.
+    since: u64,
+}
+
 #[derive(Default)]
 struct Board {
-    wanted: BTreeMap<ShardName, TableSpec>,
+    wanted: BTreeMap<ShardName, Wanted>,
+    next: u64,
     ended: bool,
 }
+
+/// Since when a shard has been wanted, and how far its files are.
+type Positions = BTreeMap<ShardName, (u64, Offset)>;
 
 pub(crate) struct Standby {
     board: Mutex<Board>,
@@ -45,13 +58,21 @@ impl Standby {
 
     /// The shards to keep warm from now on, of these tables. Whoever has the others closed asks for it after this.
     pub(crate) fn set(&self, partitions: &[u32], tables: &[TableSpec]) {
+        let mut board = lock(&self.board);
         let mut wanted = BTreeMap::new();
         for spec in tables {
             for partition in partitions.iter().filter(|partition| **partition < spec.partitions) {
-                wanted.insert((spec.name.clone(), *partition), spec.clone());
+                let shard = (spec.name.clone(), *partition);
+                let known = board.wanted.get(&shard).map(|known| known.since);
+                let since = known.unwrap_or_else(|| {
+                    board.next += 1;
+                    board.next
+                });
+                wanted.insert(shard, Wanted { spec: spec.clone(), since });
             }
         }
-        lock(&self.board).wanted = wanted;
+        board.wanted = wanted;
+        drop(board);
         self.changed.notify_all();
     }
 
@@ -62,14 +83,14 @@ impl Standby {
 
     /// Body of the thread.
     pub(crate) fn run(&self) {
-        let mut positions: BTreeMap<ShardName, Offset> = BTreeMap::new();
+        let mut positions = Positions::new();
         let mut failing: BTreeSet<ShardName> = BTreeSet::new();
         loop {
             let wanted = lock(&self.board).wanted.clone();
-            positions.retain(|shard, _| wanted.contains_key(shard));
+            positions.retain(|shard, (since, _)| wanted.get(shard).is_some_and(|wanted| wanted.since == *since));
             let mut bytes = 0;
-            for (shard, spec) in &wanted {
-                bytes += self.step(shard, spec, &mut positions, &mut failing);
+            for (shard, wanted) in &wanted {
+                bytes += self.step(shard, wanted, &mut positions, &mut failing);
                 if self.pause(Duration::from_secs_f64(bytes as f64 / BYTES_PER_SECOND as f64)) {
                     return;
                 }
@@ -84,8 +105,8 @@ impl Standby {
     fn step(
         &self,
         shard: &ShardName,
-        spec: &TableSpec,
-        positions: &mut BTreeMap<ShardName, Offset>,
+        wanted: &Wanted,
+        positions: &mut Positions,
         failing: &mut BTreeSet<ShardName>,
     ) -> usize {
         // Somebody restores it or closes it: it is not ours to touch, and must be loaded anew should it come back.
@@ -93,14 +114,14 @@ impl Standby {
             positions.remove(shard);
             return 0;
         };
-        if !lock(&self.board).wanted.contains_key(shard) {
+        if lock(&self.board).wanted.get(shard).is_none_or(|now| now.since != wanted.since) {
             return 0;
         }
-        let position = positions.get(shard).copied();
-        match io::warm(&*self.log, &self.store, spec, shard.1, position, STEP_BYTES) {
+        let position = positions.get(shard).map(|(_, position)| *position);
+        match io::warm(&*self.log, &self.store, &wanted.spec, shard.1, position, STEP_BYTES) {
             Ok(warmed) => {
                 failing.remove(shard);
-                positions.insert(shard.clone(), warmed.position);
+                positions.insert(shard.clone(), (wanted.since, warmed.position));
                 warmed.bytes
             }
             Err(error) => {
