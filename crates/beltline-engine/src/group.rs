@@ -42,6 +42,8 @@ enum Join {
 #[derive(Debug, Default)]
 pub(crate) struct Group {
     held: BTreeMap<TopicPartition, Hold>,
+    /// How often the group said that something was lost.
+    pub(crate) losses: u64,
     /// Grows with every assignment.
     pub(crate) generation: u64,
     /// The last generation in which everything that was ours before is gone; what is ours is younger.
@@ -99,6 +101,10 @@ impl Group {
             Hold::Finishing { since } => Some((name, *since)),
             _ => None,
         })
+    }
+
+    fn finishing_of(&self, numbers: &BTreeSet<u32>) -> Vec<TopicPartition> {
+        self.finishing().map(|(name, _)| name).filter(|name| numbers.contains(&name.partition)).cloned().collect()
     }
 
     fn refresh_leaving(&mut self) {
@@ -312,18 +318,16 @@ impl Core {
             return;
         }
         self.give_back_overdue();
-        let finished: Vec<TopicPartition> =
-            self.group.finishing().map(|(name, _)| name).filter(|name| self.is_finished(name)).cloned().collect();
+        let finished = self.finished_numbers();
         if finished.is_empty() {
             return;
         }
         if self.clock.unit.is_none() {
             let unchanged = !self.has_changes();
-            let clean: Vec<TopicPartition> =
-                finished.iter().filter(|name| unchanged || self.is_clean(name)).cloned().collect();
-            let all = clean.len() == finished.len();
-            self.let_go(clean);
-            if all {
+            let (clean, open): (BTreeSet<u32>, BTreeSet<u32>) =
+                finished.into_iter().partition(|number| unchanged || self.is_clean(*number));
+            self.let_go(self.group.finishing_of(&clean));
+            if open.is_empty() {
                 return;
             }
         }
@@ -331,11 +335,20 @@ impl Core {
         self.clock.requested = true;
     }
 
+    /// Numbers whose partitions are all finished: they go together, because a shard belongs to all of them.
+    fn finished_numbers(&self) -> BTreeSet<u32> {
+        let (mut finished, mut unfinished) = (BTreeSet::new(), BTreeSet::new());
+        for (name, _) in self.group.finishing() {
+            if self.is_finished(name) { &mut finished } else { &mut unfinished }.insert(name.partition);
+        }
+        &finished - &unfinished
+    }
+
     /// Whether a turn would move a hand-over on.
     #[cold]
     fn has_finished(&self) -> bool {
         let waits = self.clock.unit.is_none() && !self.clock.requested && self.clock.draining_since().is_none();
-        waits && self.group.finishing().any(|(name, _)| self.is_finished(name))
+        waits && !self.finished_numbers().is_empty()
     }
 
     /// See [`Core::wants_turn`].
@@ -350,8 +363,13 @@ impl Core {
             return None;
         }
         let patience = Duration::from_millis(self.options.hand_over_deadline_ms);
-        let unfinished = self.group.finishing().filter(|(name, _)| !self.is_finished(name));
-        unfinished.map(|(_, since)| since + patience).min()
+        let waiting = self.group.finishing().filter(|(name, _)| self.holds_back(name));
+        waiting.map(|(_, since)| since + patience).min()
+    }
+
+    /// Whether events keep a partition from being committed: its own, or under exactly-once those of any other.
+    fn holds_back(&self, name: &TopicPartition) -> bool {
+        self.must_drain() || !self.is_finished(name)
     }
 
     /// Nothing is in flight, and under exactly-once all readers stand at the same place.
@@ -363,11 +381,12 @@ impl Core {
             && lanes.all(|lane| lane.unfinished() == 0 && (!self.must_drain() || Some(lane.next_offset()) == first))
     }
 
-    /// Everything that is known of a partition is durable.
-    fn is_clean(&self, name: &TopicPartition) -> bool {
-        let moved =
-            |index: usize| self.queues[index].range.is_some() && self.position(index) != self.queues[index].committed;
-        !self.tables.is_dirty_in(name.partition) && !self.find_queue(name).is_some_and(moved)
+    /// Everything that is known of the partitions of a number is durable.
+    fn is_clean(&self, number: u32) -> bool {
+        let mut queues =
+            self.queues.iter().enumerate().filter(|(_, queue)| queue.held && queue.name.partition == number);
+        !self.tables.is_dirty_in(number)
+            && queues.all(|(index, queue)| queue.range.is_none() || self.position(index) == queue.committed)
     }
 
     /// The hand-over deadline has passed: unfinished events are repeated by whoever gets the partition.
@@ -376,15 +395,15 @@ impl Core {
         let overdue: Vec<TopicPartition> = self
             .group
             .finishing()
-            .filter(|(name, since)| self.now >= *since + patience && !self.is_finished(name))
+            .filter(|(name, since)| self.now >= *since + patience && self.holds_back(name))
             .map(|(name, _)| name.clone())
             .collect();
         if overdue.is_empty() || self.group.rollback_due {
             return;
         }
         self.notices.push_back(format!(
-            "others wait for these partitions, and their events were not finished within {:.1} s; they will be repeated \
-             there: {}",
+            "others wait for these partitions, and they could not be committed within {:.1} s, because events are not \
+             finished; these will be repeated: {}",
             patience.as_secs_f64(),
             in_words(&overdue)
         ));
@@ -404,14 +423,13 @@ impl Core {
         if !self.group.leaving {
             return;
         }
-        let finished: Vec<(TopicPartition, Duration)> = self
-            .group
-            .finishing()
-            .filter(|(name, _)| self.is_finished(name))
-            .map(|(name, since)| (name.clone(), since))
-            .collect();
-        for (name, since) in finished {
-            self.group.held.insert(name, Hold::Sealed { since });
+        let finished = self.finished_numbers();
+        for (name, hold) in &mut self.group.held {
+            if let Hold::Finishing { since } = *hold
+                && finished.contains(&name.partition)
+            {
+                *hold = Hold::Sealed { since };
+            }
         }
     }
 
@@ -440,9 +458,10 @@ impl Core {
         }
     }
 
-    /// Look-ups come first, then the changelogs' ends: so a restored table covers its positions.
+    /// Look-ups come first, then the changelogs' ends: so a restored table covers its positions. Those of subscriptions
+    /// the group has not answered yet are waited for as well: when tables are complete, positions are known.
     pub(crate) fn plan_restores(&mut self) {
-        if !std::mem::replace(&mut self.group.restores_open, false) {
+        if !self.is_settled() || !std::mem::replace(&mut self.group.restores_open, false) {
             return;
         }
         let held: BTreeSet<u32> = self.group.held.keys().map(|name| name.partition).collect();

@@ -109,7 +109,7 @@ impl Core {
         for (queue, offset) in &positions {
             self.queues[*queue].sealed = *offset;
         }
-        let request = CommitRequest { group: self.options.group.clone(), appends, offsets };
+        let request = CommitRequest { group: self.options.group.clone(), appends, offsets, losses: self.group.losses };
         self.commands.push_back(LogCommand::Commit(CommitUnit { request, tables }));
         self.clock
             .sealed(self.now, InFlightUnit { positions, sends, changes, numbers, generation: self.group.generation });

@@ -108,7 +108,10 @@ pub trait Log: Send + Sync {
     /// Appends records and moves a group's offsets: all of it or nothing.
     ///
     /// # Errors
-    /// `NotFound` for a partition that does not exist; `Storage` when the disk refuses (nothing was written).
+    /// `NotFound` for a partition that does not exist; `Storage` when the disk refuses (nothing was written). Where there
+    /// are groups, `Aborted` when nothing was written and it may be repeated, as when [`GroupEvent::Lost`] was returned by
+    /// [`Log::poll_group`] more often than `request.losses` says; `Fenced` when another has taken this one's place;
+    /// `Unavailable` when nobody knows what became of it.
     fn commit(&self, request: CommitRequest) -> Result<CommitReceipt>;
 
     /// The committed offset of each partition, `None` where the group has none.

@@ -259,6 +259,7 @@ impl Worker {
             LogCommand::Join { topics } => self.threads.member.join(topics),
             LogCommand::Release { partitions } => self.threads.member.release(partitions),
             LogCommand::DropShards { partitions } => {
+                self.threads.standby.forget(&partitions);
                 let names = self.table_names();
                 partitions.iter().for_each(|partition| self.threads.restorer.drop_shards(*partition, &names));
             }
