@@ -9,15 +9,16 @@ use std::time::Duration;
 
 use beltline_env::{Clock, Files, MemoryFiles, RealFiles, spawn_thread};
 use beltline_types::{
-    Append, Batch, BatchPart, CommitReceipt, CommitRequest, Error, ErrorKind, Offset, OffsetRange, Result,
+    Append, Appended, Batch, BatchPart, CommitReceipt, CommitRequest, Error, ErrorKind, Offset, OffsetRange, Result,
     TimestampType, TopicInfo, TopicPartition, TopicSpec,
 };
 
 use crate::block::{self, BlockHeader};
 use crate::catalog::{self, Catalog, Partition, Topic};
 use crate::frame::{Changes, FactChange};
+use crate::membership::Membership;
 use crate::segments::Segments;
-use crate::{Fetched, Log, cleaning, compaction, keys, merging, reading, retention};
+use crate::{Fetched, GroupEvent, Log, cleaning, compaction, keys, merging, reading, retention};
 
 /// Size of a segment in memory: nothing has to be opened there, and what is let go is given back sooner.
 const MEMORY_SEGMENT_BYTES: u64 = 4 << 20;
@@ -155,6 +156,7 @@ impl Shared {
 /// [`crate::DataDirectory`].
 pub struct EmbeddedLog {
     shared: Arc<Shared>,
+    membership: Membership,
     syncing: Option<JoinHandle<()>>,
 }
 
@@ -211,7 +213,7 @@ impl EmbeddedLog {
                 Error::new(ErrorKind::Internal, "the system gives no thread for syncing the log").with_source(error)
             })?);
         }
-        Ok(EmbeddedLog { shared, syncing })
+        Ok(EmbeddedLog { shared, membership: Membership::default(), syncing })
     }
 
     /// What opening had to cut off, as a sentence for the user: the end of a commit that a crash has interrupted.
@@ -247,15 +249,15 @@ impl Place {
 
 impl Shared {
     /// Gives the records of a commit their places, while `writing` is held.
-    fn place(&self, appends: &mut [Append]) -> Result<(Vec<Option<Place>>, Vec<Offset>)> {
+    fn place(&self, appends: &mut [Append]) -> Result<(Vec<Option<Place>>, Vec<Appended>)> {
         let mut places: Vec<Option<Place>> = Vec::with_capacity(appends.len());
-        let mut base_offsets = Vec::with_capacity(appends.len());
+        let mut appended = Vec::with_capacity(appends.len());
         for Append { target, records } in appends {
             let partition = self.catalog.partition(target)?;
             // The same partition may come twice in one commit.
             let known = places.iter().rev().flatten().find(|other| other.partition.key == partition.key);
             let base_offset = known.map_or_else(|| partition.range().end, |other| other.end);
-            base_offsets.push(base_offset);
+            appended.push(Appended::contiguous(base_offset, records.len()));
             if records.is_empty() {
                 places.push(None);
                 continue;
@@ -268,7 +270,7 @@ impl Shared {
             let parts = records.cut(self.options.block_bytes);
             places.push(Some(Place { partition, base_offset, end, parts }));
         }
-        Ok((places, base_offsets))
+        Ok((places, appended))
     }
 }
 
@@ -337,7 +339,7 @@ impl Log for EmbeddedLog {
         let partition = self.shared.catalog.partition(wanted)?;
         let range = within(&partition, offset)?;
         if offset == range.end {
-            return Ok(Fetched { batches: Vec::new(), range });
+            return Ok(Fetched { batches: Vec::new(), range, next_offset: offset });
         }
         let batches = self.shared.read(&partition, offset, max_bytes)?;
         if batches.is_empty() {
@@ -345,7 +347,8 @@ impl Log for EmbeddedLog {
             within(&partition, offset)?;
             return Err(block::corrupt(wanted, offset, "is missing"));
         }
-        Ok(Fetched { batches, range })
+        let next_offset = batches.last().map_or(offset, Batch::next_offset);
+        Ok(Fetched { batches, range, next_offset })
     }
 
     fn offsets(&self, partition: &TopicPartition) -> Result<OffsetRange> {
@@ -361,12 +364,13 @@ impl Log for EmbeddedLog {
     fn interrupt(&self) {
         *lock(&self.shared.version) += 1;
         self.shared.grown.notify_all();
+        self.membership.interrupt();
     }
 
     fn commit(&self, request: CommitRequest) -> Result<CommitReceipt> {
-        let CommitRequest { group, mut appends, offsets } = request;
+        let CommitRequest { group, mut appends, offsets, losses: _ } = request;
         let _writing = lock(&self.shared.writing);
-        let (places, base_offsets) = self.shared.place(&mut appends)?;
+        let (places, appended) = self.shared.place(&mut appends)?;
         let mut changes = Changes::default();
         for (append, place) in appends.iter().zip(&places) {
             if let Some(place) = place {
@@ -378,7 +382,7 @@ impl Log for EmbeddedLog {
             changes.facts.push(FactChange::put(keys::offset(&group, key), offset.to_le_bytes()));
         }
         if changes.blocks.is_empty() && changes.facts.is_empty() {
-            return Ok(CommitReceipt { base_offsets });
+            return Ok(CommitReceipt { appended });
         }
         let has_grown = !changes.blocks.is_empty();
         self.shared.write(changes, self.shared.is_durable())?;
@@ -390,7 +394,7 @@ impl Log for EmbeddedLog {
             *lock(&self.shared.version) += 1;
             self.shared.grown.notify_all();
         }
-        Ok(CommitReceipt { base_offsets })
+        Ok(CommitReceipt { appended })
     }
 
     fn committed(&self, group: &str, partitions: &[TopicPartition]) -> Result<Vec<Option<Offset>>> {
@@ -416,6 +420,36 @@ impl Log for EmbeddedLog {
     fn sync(&self) -> Result<()> {
         self.shared.unsynced.store(false, Ordering::Release);
         self.shared.segments.sync()
+    }
+
+    fn join(&self, _group: &str, topics: &[Arc<str>]) -> Result<()> {
+        let mut partitions = Vec::with_capacity(topics.len());
+        for name in topics {
+            let topic = self.shared.catalog.topic(name).ok_or_else(|| {
+                Error::new(ErrorKind::NotFound, format!("there is no topic {name} to read; declare it first"))
+            })?;
+            partitions.push((name.clone(), topic.info.partitions));
+        }
+        self.membership.join(&partitions);
+        Ok(())
+    }
+
+    fn poll_group(&self, timeout: Duration) -> Result<Option<GroupEvent>> {
+        Ok(self.membership.poll(timeout))
+    }
+
+    fn release(&self, partitions: &[TopicPartition]) -> Result<()> {
+        self.membership.release(partitions);
+        Ok(())
+    }
+
+    fn leave(&self) -> Result<()> {
+        self.membership.leave();
+        Ok(())
+    }
+
+    fn trouble(&self) -> Option<String> {
+        None
     }
 
     fn maintain(&self) -> Result<()> {

@@ -12,7 +12,8 @@ pub use batch::{BATCH_PADDING, Batch, BatchBuilder, BatchPart, RecordView};
 pub use error::{Error, ErrorKind, Result};
 pub use headers::{HeaderIter, encode_headers};
 pub use topic::{
-    Append, Cleanup, CommitReceipt, CommitRequest, OffsetRange, TimestampType, TopicInfo, TopicPartition, TopicSpec,
+    Append, Appended, Cleanup, CommitReceipt, CommitRequest, OffsetRange, TimestampType, TopicInfo, TopicPartition,
+    TopicSpec,
 };
 
 /// Position of a record within its partition; the first is 0.

@@ -33,7 +33,7 @@ pub(crate) fn commit(log: &EmbeddedLog, topic: &str, value: &str, offset: Offset
         appends: vec![append_of(topic, "k", value)],
         offsets: vec![(TopicPartition::new(topic, 0), offset)],
     };
-    Ok(log.commit(request)?.base_offsets[0])
+    Ok(log.commit(request)?.appended[0].base_offset)
 }
 
 pub(crate) fn committed(log: &EmbeddedLog, topic: &str) -> Option<Offset> {
