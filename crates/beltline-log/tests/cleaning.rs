@@ -124,7 +124,7 @@ fn to_be_cleaned(log: &EmbeddedLog) {
             appends.push(append_of("kept", "k", &text));
         }
         let offsets = vec![(TopicPartition::new("short", 0), number), (TopicPartition::new("gone", 0), number)];
-        log.commit(CommitRequest { group: "g".into(), appends, offsets }).unwrap();
+        log.commit(CommitRequest { group: "g".into(), appends, offsets, ..CommitRequest::default() }).unwrap();
     }
     log.sync().unwrap();
 }
@@ -278,7 +278,7 @@ fn what_was_let_go_stays_away_when_the_segment_that_says_so_is_gone() {
     let appends =
         vec![append_of("short", "k", "old"), append_of("gone", "k", "old"), append_of("kept", "k", &"x".repeat(200))];
     let offsets = vec![(TopicPartition::new("gone", 0), 1)];
-    log.commit(CommitRequest { group: "g".into(), appends, offsets }).unwrap();
+    log.commit(CommitRequest { group: "g".into(), appends, offsets, ..CommitRequest::default() }).unwrap();
     assert_eq!(segments(&files).len(), 1);
     let fill = |count| (0..count).try_for_each(|number| commit(&log, "short", &"y".repeat(90), number).map(drop));
     fill(40).unwrap();
@@ -397,7 +397,8 @@ fn whatever_is_done_and_lost_a_log_is_one_of_those_it_has_been() {
                     let key = (next % 3).to_string();
                     let appends = vec![append_of("short", "k", &text), append_of("changes", &key, &text)];
                     let offsets = vec![(TopicPartition::new("short", 0), next)];
-                    log.commit(CommitRequest { group: "g".into(), appends, offsets }).unwrap();
+                    log.commit(CommitRequest { group: "g".into(), appends, offsets, ..CommitRequest::default() })
+                        .unwrap();
                     next += 1;
                 }
             }

@@ -32,6 +32,7 @@ pub(crate) fn commit(log: &EmbeddedLog, topic: &str, value: &str, offset: Offset
         group: "g".into(),
         appends: vec![append_of(topic, "k", value)],
         offsets: vec![(TopicPartition::new(topic, 0), offset)],
+        ..CommitRequest::default()
     };
     Ok(log.commit(request)?.appended[0].base_offset)
 }
