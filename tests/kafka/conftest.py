@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,14 +18,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 
-from kafka_broker import Cluster, Description, shared  # noqa: E402 - its room is not a package of the tests
-
-pytest.importorskip("confluent_kafka", reason="pip install --group dev")
-if missing := [name for name in ("java", "mvn", "openssl") if shutil.which(name) is None]:
-    pytest.skip(f"a Kafka broker needs {', '.join(missing)}", allow_module_level=True)
-
 from clients import Clients  # noqa: E402
-from workers import Workers  # noqa: E402
+from kafka_broker import Cluster, Description, shared  # noqa: E402 - its room is not a package of the tests
+from workers import Workers, missing_engine  # noqa: E402
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -72,6 +66,8 @@ def kafka(broker: Description) -> Clients:
 @pytest.fixture
 def workers(broker: Description, tmp_path: Path) -> Iterator[Workers]:
     """Return what starts worker processes of the apps in `apps/` on the shared broker; none is left behind."""
+    if (reason := missing_engine()) is not None:
+        pytest.skip(reason)
     with Workers(broker.url, tmp_path) as made:
         yield made
 
@@ -79,6 +75,8 @@ def workers(broker: Description, tmp_path: Path) -> Iterator[Workers]:
 @pytest.fixture
 def cluster_workers(cluster: Cluster, tmp_path: Path) -> Iterator[Workers]:
     """Return the same on the module's own cluster."""
+    if (reason := missing_engine()) is not None:
+        pytest.skip(reason)
     with Workers(cluster.description.url, tmp_path) as made:
         yield made
 

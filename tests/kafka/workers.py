@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import signal
 import subprocess
@@ -12,13 +13,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-APPS: Final = Path(__file__).resolve().parent / "apps"
+#: The programs; others can stand in for them, to try the tests themselves.
+APPS: Final = Path(os.environ.get("BELTLINE_TEST_APPS") or Path(__file__).resolve().parent / "apps")
 
 #: A worker that has not said something by then will not.
 PATIENCE_S: Final = 90.0
 
-#: What a worker prints when it has its partitions and their tables.
-READY: Final = "ready; Ctrl-C stops it"
+#: What every app prints when its tasks begin: it has its partitions and their tables.
+READY: Final = "the app runs"
+
+
+def missing_engine() -> str | None:
+    """Return why worker processes cannot run on Kafka with this build; None when they can."""
+    if "BELTLINE_TEST_APPS" in os.environ:
+        return None
+    from beltline._native import Belt
+
+    return None if "kafka" in inspect.signature(Belt.open).parameters else "beltline was built without Kafka"
 
 
 class Worker:
