@@ -15,8 +15,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
 from churn import Churn
-from clients import Clients
 from kafka_broker import Cluster
+from kafka_clients import Clients
 from workers import Workers, missing_engine
 
 

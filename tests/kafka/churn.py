@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from checker import Sequences, check_sequences
-from clients import PATIENCE_S, Clients, Seen, until
 from confluent_kafka import Producer
 from kafka_broker import Cluster
+from kafka_clients import PATIENCE_S, Clients, Seen, until
 from workers import Worker, Workers
 
 #: What a member may be silent before others take over; workers are told so by a variable.

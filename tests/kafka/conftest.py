@@ -18,8 +18,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 
-from clients import Clients  # noqa: E402
 from kafka_broker import Cluster, Description, shared  # noqa: E402 - its room is not a package of the tests
+from kafka_clients import Clients  # noqa: E402
 from workers import Workers, missing_engine  # noqa: E402
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from clients import Clients, until
 from kafka_broker import Description
 from kafka_broker.cluster import free_ports
+from kafka_clients import Clients, until
 from workers import Workers
 
 Names = Callable[[str], str]

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clients import Clients, until
 from confluent_kafka import KafkaException
 from kafka_broker import Cluster, Description
 from kafka_broker.description import GUEST, MECHANISMS, PASSWORD, USER
 from kafka_broker.keys import KEY_PASSWORD
+from kafka_clients import Clients, until
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = ROOT / "tools" / "kafka_broker"

@@ -13,12 +13,12 @@ import pytest
 from beltline.auth import Credentials, OAuthCredentials, SASLCredentials, SSLCredentials
 from beltline.settings import Settings
 from beltline.settings.librdkafka import kafka_options
-from clients import PATIENCE_S, Clients
 from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 from kafka_broker import Description
 from kafka_broker.description import PASSWORD, USER
 from kafka_broker.keys import KEY_PASSWORD
+from kafka_clients import PATIENCE_S, Clients
 from test_broker import unsigned_token
 
 Names = Callable[[str], str]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from checker import check_sequences, check_totals, last_values, word_totals
-from clients import Clients, until
 from kafka_broker.jars import locked
+from kafka_clients import Clients, until
 from test_words import changelog, some_lines, wait_until_done, write
 from workers import Worker, Workers, missing_engine
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from clients import Clients, Seen, until
 from confluent_kafka import Producer
 from kafka_broker import Description
+from kafka_clients import Clients, Seen, until
 from workers import Workers
 
 Names = Callable[[str], str]

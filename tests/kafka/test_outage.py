@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 from checker import check_sequences, check_totals, last_values, word_totals
 from churn import Load, taken
-from clients import Clients, until
 from kafka_broker import Cluster
+from kafka_clients import Clients, until
 from test_words import PARTITIONS, changelog, some_lines, wait_until_done, write
 from workers import Workers
 

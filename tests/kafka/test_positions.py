@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
-from clients import PATIENCE_S, Clients, until
 from confluent_kafka import Producer
+from kafka_clients import PATIENCE_S, Clients, until
 from workers import Workers
 
 Names = Callable[[str], str]

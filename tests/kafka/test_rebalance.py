@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from checker import check_sequences
 from churn import Churn, Load, taken
-from clients import Clients, until
+from kafka_clients import Clients, until
 from workers import Workers
 
 Names = Callable[[str], str]

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from clients import Clients, until
 from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
 from kafka_broker import Description
 from kafka_broker.description import GUEST, MECHANISMS, PASSWORD, USER
 from kafka_broker.keys import KEY_PASSWORD
+from kafka_clients import Clients, until
 from test_broker import unsigned_token
 from workers import Worker, Workers
 

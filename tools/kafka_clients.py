@@ -1,4 +1,4 @@
-"""Witnesses: confluent-kafka, which knows nothing of beltline, writes and reads what the tests compare."""
+"""A witness for tests, demos and benchmarks: confluent-kafka, which knows nothing of beltline, writes and reads."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import uuid4
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions, NewTopic
 
 #: What is not there by then does not come.
@@ -189,6 +189,21 @@ class Clients:
         """Return how many offsets a group is behind the ends; what was never committed counts from 0."""
         committed = self.committed(group, topic)
         return sum(end - committed.get(partition, 0) for partition, end in self.ends(topic).items())
+
+    def group_lag(self, group: str) -> dict[str, int]:
+        """Return how many offsets a group is behind, by topic, over all partitions that it has ever committed."""
+        (future,) = self.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)]).values()
+        positions = [one for one in future.result(PATIENCE_S).topic_partitions if one.offset >= 0]
+        consumer = self.consumer(f"witness-{uuid4().hex}")
+        found: dict[str, int] = {}
+        try:
+            for one in positions:
+                where = TopicPartition(one.topic, one.partition)
+                _, end = consumer.get_watermark_offsets(where, timeout=PATIENCE_S)
+                found[one.topic] = found.get(one.topic, 0) + end - one.offset
+        finally:
+            consumer.close()
+        return found
 
     def members(self, group: str) -> list[Any]:
         """Return the members that a group has."""
