@@ -11,7 +11,7 @@ import pytest
 from checker import check_sequences, check_totals, last_values, word_totals
 from kafka_broker.jars import locked
 from kafka_clients import Clients, until
-from test_words import changelog, some_lines, wait_until_done, write
+from test_words import changelog, create, some_lines, wait_until_done, write
 from workers import Worker, Workers, missing_engine
 
 Names = Callable[[str], str]
@@ -55,6 +55,7 @@ class Phases:
 
     def work(self, library: str, lines: list[str]) -> None:
         """Have some lines counted."""
+        create(self.kafka, self.app)
         worker = self.start(library)
         write(self.kafka, self.app, lines)
         self.lines += lines

@@ -40,6 +40,11 @@ def same(found: list[Seen]) -> list[tuple[Any, ...]]:
 
 EXPECTED = [(key, value, tuple(headers), when) for (key, value, headers), when in zip(RECORDS, TIMES, strict=True)]
 
+#: kafka-python writes no null in headers; it reads them.
+WITHOUT_NULLS = [
+    (key, value, tuple(one for one in headers if one[1] is not None), when) for key, value, headers, when in EXPECTED
+]
+
 
 def copied(workers: Workers, kafka: Clients, app: str, codec: str = "none") -> list[Seen]:
     """Return what the copying app made of what is on its topic."""
@@ -68,8 +73,8 @@ def write_by_kafka_python(broker: Description, topic: str, codec: str) -> None:
     producer = other_library().KafkaProducer(
         bootstrap_servers=broker.bootstrap, compression_type=None if codec == "none" else codec
     )
-    for (key, value, headers), when in zip(RECORDS, TIMES, strict=True):
-        producer.send(topic, key=key, value=value, headers=headers, timestamp_ms=when, partition=0).get(30)
+    for key, value, headers, when in WITHOUT_NULLS:
+        producer.send(topic, key=key, value=value, headers=list(headers), timestamp_ms=when, partition=0).get(30)
     producer.close()
 
 
@@ -110,8 +115,8 @@ def test_what_kafka_python_writes_is_copied_and_read_back(
     app = names("app")
     kafka.create(f"{app}-in")
     write_by_kafka_python(broker, f"{app}-in", codec)
-    assert same(copied(workers, kafka, app, codec)) == EXPECTED
-    assert read_by_kafka_python(broker, f"{app}-out") == EXPECTED
+    assert same(copied(workers, kafka, app, codec)) == WITHOUT_NULLS
+    assert read_by_kafka_python(broker, f"{app}-out") == WITHOUT_NULLS
 
 
 def test_the_witnesses_agree(kafka: Clients, broker: Description, names: Names) -> None:
@@ -122,4 +127,4 @@ def test_the_witnesses_agree(kafka: Clients, broker: Description, names: Names) 
     other = names("other")
     kafka.create(other)
     write_by_kafka_python(broker, other, "gzip")
-    assert same(kafka.read(other)) == EXPECTED
+    assert same(kafka.read(other)) == WITHOUT_NULLS
