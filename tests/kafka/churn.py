@@ -193,6 +193,7 @@ class Churn:
             BROKER_SESSION_TIMEOUT=SESSION_S,
             BROKER_HEARTBEAT_INTERVAL=0.3,
             BROKER_COMMIT_EVERY=COMMIT_EVERY,
+            TOPIC_REPLICATION_FACTOR=1 if self.cluster is None else 3,
             WORKER=f"{name}-{self._number}",
         )
         self.running.append(Running(worker))

@@ -51,7 +51,8 @@ def test_brokers_are_restarted_one_by_one(
 ) -> None:
     app = names("app")
     cluster_kafka.create(f"{app}-in", partitions=4)
-    several = [cluster_workers.start("sequences", name, APP_ID=app).wait_ready() for name in ("one", "two")]
+    options = {"APP_ID": app, "TOPIC_REPLICATION_FACTOR": 3}
+    several = [cluster_workers.start("sequences", name, **options).wait_ready() for name in ("one", "two")]
     with Load(cluster_kafka, f"{app}-in", rate=200) as load:
         for node in cluster.nodes:
             node.stop()
