@@ -172,7 +172,7 @@ class Churn:
         if awake:
             deeds += [self.kill]
         if self.cluster is not None:
-            deeds += [self.break_a_broker]
+            deeds += [self.break_a_broker, self.break_a_broker]
         return self.random.choice(deeds or [self.more])()
 
     def more(self) -> str:
