@@ -1,0 +1,1 @@
+//! The Log trait on Apache Kafka.
