@@ -1,7 +1,7 @@
 //! What the core asks of the outside world, and what the outside world tells it.
 
 use beltline_table::Shard;
-use beltline_types::{Batch, CommitReceipt, CommitRequest, Error, Offset, OffsetRange, TopicPartition};
+use beltline_types::{Appended, Batch, CommitReceipt, CommitRequest, Error, Offset, OffsetRange, TopicPartition};
 
 use crate::{TableId, TopicId};
 
@@ -144,8 +144,8 @@ pub struct Sent {
     pub partition: u32,
 }
 
-/// What became of sends to one partition: sequence `first_sequence + n` has offset `base_offset + n`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What became of sends to one partition: sequence `first_sequence + n` is the record with number `n`, see [`Receipt::offset`].
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
     /// The topic.
     pub topic: TopicId,
@@ -156,5 +156,13 @@ pub struct Receipt {
     /// How many sends.
     pub count: u32,
     /// Where they are; `None` when their unit was aborted, and they were not written.
-    pub base_offset: Option<Offset>,
+    pub appended: Option<Appended>,
+}
+
+impl Receipt {
+    /// Offset of the send with this number; `None` when its unit was aborted.
+    pub fn offset(&self, sequence: u64) -> Option<Offset> {
+        let number = sequence.saturating_sub(self.first_sequence) as u32;
+        self.appended.as_ref().map(|appended| appended.offset(number))
+    }
 }

@@ -97,7 +97,7 @@ impl Core {
         }
         let changes = tables.iter().filter_map(|change| {
             let topic = topics.find(&self.tables.spec(change.table)?.changelog)?;
-            Some((topic.index(), change.partition, change.append, appends.get(change.append)?.records.len()))
+            Some((topic.index(), change.partition, change.append))
         });
         let changes = changes.collect();
         let offsets = positions.iter().map(|(queue, offset)| (self.queues[*queue].name.clone(), *offset)).collect();
@@ -117,13 +117,13 @@ impl Core {
         for (queue, offset) in &unit.positions {
             self.queues[*queue].committed = *offset;
         }
-        for (sends, base_offset) in unit.sends.iter().zip(&receipt.base_offsets) {
-            self.receipts.push_back(sends.receipt(Some(*base_offset)));
-            self.note_end(sends.topic.index(), sends.partition, base_offset + Offset::from(sends.count));
+        for (sends, appended) in unit.sends.iter().zip(&receipt.appended) {
+            self.receipts.push_back(sends.receipt(Some(appended.clone())));
+            self.note_end(sends.topic.index(), sends.partition, appended.next_offset);
         }
-        for (topic, partition, append, count) in &unit.changes {
-            if let Some(base_offset) = receipt.base_offsets.get(*append) {
-                self.note_end(*topic, *partition, base_offset + Offset::from(*count));
+        for (topic, partition, append) in &unit.changes {
+            if let Some(appended) = receipt.appended.get(*append) {
+                self.note_end(*topic, *partition, appended.next_offset);
             }
         }
         self.after_unit();

@@ -244,7 +244,7 @@ fn sends_find_their_partition_and_their_receipt() {
     bench.accept();
     let receipt =
         std::iter::from_fn(|| bench.core.poll_receipt()).find(|receipt| receipt.partition == keyed.partition).unwrap();
-    assert_eq!((receipt.first_sequence, receipt.base_offset), (0, Some(0)));
+    assert_eq!((receipt.first_sequence, receipt.offset(0)), (0, Some(0)));
     assert!(receipt.count >= 2);
 }
 

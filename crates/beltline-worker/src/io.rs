@@ -6,7 +6,9 @@ use beltline_engine::{CommitUnit, LogEvent, PartitionOffsets, TableSpec};
 use beltline_log::Log;
 use beltline_store::{Loaded, Store};
 use beltline_table::Shard;
-use beltline_types::{BatchBuilder, CommitReceipt, Error, ErrorKind, Offset, Result, TopicPartition, TopicSpec};
+use beltline_types::{
+    Appended, BatchBuilder, CommitReceipt, Error, ErrorKind, Offset, Result, TopicPartition, TopicSpec,
+};
 
 /// Bytes one read of a changelog asks for.
 const RESTORE_FETCH_BYTES: usize = 4 << 20;
@@ -48,6 +50,7 @@ pub struct ShardChanges {
     partition: u32,
     records: BatchBuilder,
     base_offset: Offset,
+    next_offset: Offset,
 }
 
 /// Writes a unit to the log; what comes back belongs into the store, see [`store_unit`].
@@ -62,17 +65,20 @@ pub fn write_unit(log: &dyn Log, unit: CommitUnit, names: &[Arc<str>]) -> Result
             return Err(Error::new(ErrorKind::Internal, "a commit unit names a table or an append it does not have"));
         };
         let (table, records) = (table.clone(), append.records.clone());
-        changes.push((change.append, ShardChanges { table, partition: change.partition, records, base_offset: 0 }));
+        changes.push((
+            change.append,
+            ShardChanges { table, partition: change.partition, records, base_offset: 0, next_offset: 0 },
+        ));
     }
     let appends = request.appends.len();
     let receipt = log.commit(request)?;
-    if receipt.base_offsets.len() != appends {
-        let message = format!("the log answered a commit of {appends} appends with {}", receipt.base_offsets.len());
+    if receipt.appended.len() != appends {
+        let message = format!("the log answered a commit of {appends} appends with {}", receipt.appended.len());
         return Err(Error::new(ErrorKind::Internal, message));
     }
     let placed = changes.into_iter().map(|(append, change)| {
-        let base_offset = receipt.base_offsets[append];
-        ShardChanges { base_offset, ..change }
+        let Appended { base_offset, next_offset, .. } = receipt.appended[append];
+        ShardChanges { base_offset, next_offset, ..change }
     });
     let placed = placed.collect();
     Ok((receipt, placed))
@@ -85,10 +91,9 @@ pub fn write_unit(log: &dyn Log, unit: CommitUnit, names: &[Arc<str>]) -> Result
 /// What the disk says; the table and partition are named.
 pub fn store_unit(store: &Store, changes: &[ShardChanges]) -> Result<()> {
     for change in changes {
-        let end = change.base_offset + Offset::from(change.records.len());
         let batch = change.records.build(change.base_offset)?;
         let mut records = batch.iter().filter_map(|record| record.key.map(|key| (key, record.value)));
-        store.apply(&change.table, change.partition, &mut records, end)?;
+        store.apply(&change.table, change.partition, &mut records, change.next_offset)?;
     }
     Ok(())
 }

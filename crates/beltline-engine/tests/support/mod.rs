@@ -12,7 +12,7 @@ use beltline_engine::{
 };
 use beltline_table::{Shard, ValueForm};
 use beltline_types::{
-    Batch, BatchBuilder, CommitReceipt, Error, ErrorKind, Offset, OffsetRange, TopicPartition, TopicSpec,
+    Appended, Batch, BatchBuilder, CommitReceipt, Error, ErrorKind, Offset, OffsetRange, TopicPartition, TopicSpec,
 };
 
 pub struct Bench {
@@ -147,10 +147,10 @@ impl Bench {
     /// The log accepts the oldest unit.
     pub fn accept(&mut self) -> CommitUnit {
         let unit = self.commits.pop_front().expect("a unit to accept");
-        let mut base_offsets = Vec::new();
+        let mut appended = Vec::new();
         for append in &unit.request.appends {
             let base = self.records.get(&append.target).map_or(0, |_| self.end(&append.target));
-            base_offsets.push(base);
+            appended.push(Appended::contiguous(base, append.records.len()));
             if let Some(batches) = self.records.get_mut(&append.target) {
                 batches.push(Arc::new(append.records.build(base).unwrap()));
             }
@@ -158,7 +158,7 @@ impl Bench {
         for (partition, offset) in &unit.request.offsets {
             self.committed.insert(partition.clone(), *offset);
         }
-        self.core.handle(LogEvent::Committed(CommitReceipt { base_offsets }), self.now);
+        self.core.handle(LogEvent::Committed(CommitReceipt { appended }), self.now);
         self.turn();
         unit
     }
