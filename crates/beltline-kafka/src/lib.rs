@@ -1,1 +1,4 @@
 //! The Log trait on Apache Kafka.
+mod assignment;
+mod raw;
+mod signal;

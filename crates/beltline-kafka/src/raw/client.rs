@@ -4,10 +4,11 @@
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rdkafka_sys as sys;
 
+use super::assignor::App;
 use super::code::{Code, Fault, text};
 
 /// Room for librdkafka's sentences.
@@ -57,6 +58,8 @@ pub(crate) struct Client {
     pointer: NonNull<sys::rd_kafka_t>,
     /// What the handle's callbacks point to.
     callbacks: *mut Arc<dyn Callbacks>,
+    /// Dropped after the handle: what else was registered with it.
+    pub(super) registered: OnceLock<Box<App>>,
 }
 
 // SAFETY: a handle of librdkafka may be used from several threads at once; `callbacks` is only read, and what it points
@@ -87,7 +90,7 @@ impl Client {
         };
         match made {
             Ok(pointer) => {
-                let client = Client { pointer, callbacks };
+                let client = Client { pointer, callbacks, registered: OnceLock::new() };
                 if tokens {
                     // SAFETY: the handle is alive; the answer is ours.
                     unsafe { Fault::take(sys::rd_kafka_sasl_background_callbacks_enable(client.raw()))? };

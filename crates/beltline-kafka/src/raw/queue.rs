@@ -58,8 +58,7 @@ impl Queue {
     ) -> Result<Queue, Fault> {
         let topic = c_string(topic)?;
         // SAFETY: the handle is alive, the name ends with a zero.
-        let pointer =
-            unsafe { sys::rd_kafka_queue_get_partition(client.raw(), topic.as_ptr(), partition as i32) };
+        let pointer = unsafe { sys::rd_kafka_queue_get_partition(client.raw(), topic.as_ptr(), partition as i32) };
         let mut queue = Queue::own(pointer, client)?;
         // SAFETY: the queue is alive. The signal is kept until `drop` has taken the callback away, and librdkafka calls
         // it with the queue's lock held, under which it is taken away too.
@@ -93,8 +92,7 @@ impl Queue {
         into.clear();
         into.pointers.resize(most, std::ptr::null_mut());
         // SAFETY: there is room for `most` pointers; messages received are ours to destroy.
-        let count =
-            unsafe { sys::rd_kafka_consume_batch_queue(self.raw(), 0, into.pointers.as_mut_ptr(), most) };
+        let count = unsafe { sys::rd_kafka_consume_batch_queue(self.raw(), 0, into.pointers.as_mut_ptr(), most) };
         into.pointers.truncate(usize::try_from(count).unwrap_or(0));
     }
 }
@@ -261,13 +259,7 @@ impl<'a> Message<'a> {
             let (mut name, mut value, mut size): (*const c_char, *const c_void, usize) =
                 (std::ptr::null(), std::ptr::null(), 0);
             for index in 0.. {
-                let found = sys::rd_kafka_header_get_all(
-                    headers,
-                    index,
-                    &raw mut name,
-                    &raw mut value,
-                    &raw mut size,
-                );
+                let found = sys::rd_kafka_header_get_all(headers, index, &raw mut name, &raw mut value, &raw mut size);
                 if Code::from(found).is_error() {
                     return;
                 }
