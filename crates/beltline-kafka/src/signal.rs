@@ -30,4 +30,10 @@ impl Signal {
         let waited = self.changed.wait_timeout_while(version, timeout, |version| *version == seen);
         *waited.unwrap_or_else(PoisonError::into_inner).0
     }
+
+    /// Lets some time pass.
+    pub(crate) fn wait_quietly(&self, time: Duration) {
+        let version = self.version.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.changed.wait_timeout_while(version, time, |_| true));
+    }
 }

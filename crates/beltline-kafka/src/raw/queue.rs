@@ -18,6 +18,12 @@ unsafe extern "C" {
     fn rd_kafka_event_error(event: *mut sys::rd_kafka_event_t) -> i32;
 }
 
+/// The kind of an event that changes what is assigned.
+pub(crate) const REBALANCE_EVENT: i32 = sys::RD_KAFKA_EVENT_REBALANCE;
+
+/// The kind of an answer to committed offsets.
+pub(crate) const OFFSET_COMMIT_EVENT: i32 = sys::RD_KAFKA_EVENT_OFFSET_COMMIT;
+
 /// A queue of one handle.
 pub(crate) struct Queue {
     pointer: NonNull<sys::rd_kafka_queue_t>,

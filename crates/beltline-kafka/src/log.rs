@@ -1,0 +1,322 @@
+//! The log itself: what callers ask goes to the part that knows.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use beltline_env::spawn_thread;
+use beltline_log::{Fetched, GroupEvent, Log};
+use beltline_types::{
+    CommitReceipt, CommitRequest, Error, ErrorKind, Offset, OffsetRange, Result, TopicInfo, TopicPartition, TopicSpec,
+};
+
+use crate::context::Context;
+use crate::health::Health;
+use crate::member::Member;
+use crate::options::{Guarantee, KafkaOptions};
+use crate::producer::Producer;
+use crate::raw::admin::Scope;
+use crate::raw::client::{Client, Role};
+use crate::reader::Reader;
+use crate::signal::Signal;
+use crate::{at_least_once, exactly_once, topics};
+
+/// How often the watch looks after what nobody else serves.
+const WATCH: Duration = Duration::from_millis(500);
+
+/// How long one question lasts that only finds out whether anybody answers.
+const PROBE_MS: i32 = 1000;
+
+struct Shared {
+    context: Arc<Context>,
+    member: Mutex<Option<Arc<Member>>>,
+    producer: Mutex<Option<Producer>>,
+    /// What the watch may poll while commits use the producer.
+    producer_client: Mutex<Option<Arc<Client>>>,
+    reader: Reader,
+    ended: AtomicBool,
+    ending: Signal,
+    /// An interruption before anybody polls.
+    interrupted: AtomicBool,
+}
+
+/// The belt on Apache Kafka.
+///
+/// Not promised: order across partitions; that records written at least once are there once.
+pub struct KafkaLog {
+    shared: Arc<Shared>,
+    watch: Option<JoinHandle<()>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl KafkaLog {
+    /// Connects, which fails when no broker answers.
+    ///
+    /// # Errors
+    /// `Usage` for options that cannot be, `Unavailable` when no broker answers in time, `Unauthorized` when they refuse
+    /// the credentials.
+    pub fn connect(options: KafkaOptions) -> Result<KafkaLog> {
+        options.check()?;
+        let health = Arc::new(Health::new(&options.bootstrap_servers));
+        let context = Arc::new(Context { options, health, signal: Arc::default() });
+        let reader = Reader::new(&context)?;
+        let shared = Arc::new(Shared {
+            context,
+            member: Mutex::default(),
+            producer: Mutex::default(),
+            producer_client: Mutex::default(),
+            reader,
+            ended: AtomicBool::new(false),
+            ending: Signal::default(),
+            interrupted: AtomicBool::new(false),
+        });
+        shared.greet()?;
+        let watched = shared.clone();
+        let watch = spawn_thread("beltline-kafka", move || watched.watch()).map_err(|error| {
+            Error::new(ErrorKind::Internal, "the system gives no thread for watching the brokers").with_source(error)
+        })?;
+        Ok(KafkaLog { shared, watch: Some(watch) })
+    }
+
+    /// The version of librdkafka underneath.
+    pub fn client_version() -> String {
+        crate::raw::admin::library_version()
+    }
+
+    fn member(&self) -> Option<Arc<Member>> {
+        lock(&self.shared.member).clone()
+    }
+}
+
+impl Shared {
+    /// Waits for the first answer; a refusal ends the wait.
+    fn greet(&self) -> Result<()> {
+        let context = &self.context;
+        let deadline = context.question();
+        loop {
+            let slice = deadline.remaining_ms().min(PROBE_MS);
+            match self.reader.client.metadata(Scope::Brokers, slice) {
+                Ok(_) => {
+                    context.health.well();
+                    return Ok(());
+                }
+                Err(fault) => {
+                    self.reader.tidy();
+                    if deadline.is_over() || context.health.is_refused() {
+                        return Err(context.error("connecting", &deadline, &fault));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Body of the thread that hears what handles say, and asks again when the brokers seem gone.
+    fn watch(&self) {
+        while !self.ended.load(Ordering::Acquire) {
+            self.ending.wait(1, WATCH);
+            self.reader.tidy();
+            let producer = lock(&self.producer_client).clone();
+            if let Some(client) = producer {
+                client.poll(0);
+            }
+            if self.context.health.is_suspected() && !self.ended.load(Ordering::Acquire) {
+                match self.reader.client.metadata(Scope::Brokers, PROBE_MS) {
+                    Ok(_) => self.context.health.well(),
+                    Err(_) => self.context.health.unwell(),
+                }
+            }
+        }
+    }
+
+    /// A handle that belongs to a group without being its member.
+    fn outside(&self, group: &str) -> Result<Arc<Client>> {
+        if *self.context.options.group_id == *group {
+            return Ok(self.reader.client.clone());
+        }
+        self.context.client(Role::Reader, Some(group), None)
+    }
+
+    fn keep(&self, slot: &Option<Producer>) {
+        *lock(&self.producer_client) = slot.as_ref().map(|producer| producer.client.clone());
+    }
+
+    fn commit_at_least_once(&self, member: Option<&Arc<Member>>, request: &CommitRequest) -> Result<CommitReceipt> {
+        let context = &self.context;
+        let deadline = context.deadline(context.options.commit_timeout);
+        let mut appended = Vec::new();
+        if !request.appends.is_empty() {
+            let mut slot = lock(&self.producer);
+            if slot.is_none() {
+                *slot = Some(Producer::new(context, &self.reader.client)?);
+                self.keep(&slot);
+            }
+            if let Some(producer) = slot.as_mut() {
+                match at_least_once::append(producer, &request.appends, &deadline) {
+                    Ok(went) => appended = went,
+                    Err(error) => {
+                        // What is still under way belongs to a unit that was answered.
+                        *slot = None;
+                        self.keep(&slot);
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        if !request.offsets.is_empty() {
+            let outside = || self.outside(&request.group);
+            at_least_once::commit_offsets(context, member, outside, &request.offsets, &deadline)?;
+        }
+        Ok(CommitReceipt { appended })
+    }
+
+    fn commit_exactly_once(&self, member: Option<&Arc<Member>>, request: &CommitRequest) -> Result<CommitReceipt> {
+        let context = &self.context;
+        let deadline = context.deadline(context.options.commit_timeout);
+        let mut slot = lock(&self.producer);
+        if slot.is_none() {
+            *slot = Some(exactly_once::producer(context, &self.reader.client, &deadline)?);
+        }
+        let committed = exactly_once::commit(context, &mut slot, member, request, &deadline);
+        self.keep(&slot);
+        Ok(CommitReceipt { appended: committed? })
+    }
+}
+
+impl Log for KafkaLog {
+    fn create_topics(&self, wanted: &[TopicSpec]) -> Result<()> {
+        topics::create(&self.shared.context, &self.shared.reader.client, wanted)
+    }
+
+    fn topics(&self) -> Result<Vec<TopicInfo>> {
+        topics::list(&self.shared.context, &self.shared.reader.client)
+    }
+
+    fn topic(&self, name: &str) -> Result<Option<TopicInfo>> {
+        topics::find(&self.shared.context, &self.shared.reader.client, name)
+    }
+
+    fn delete_topic(&self, name: &str) -> Result<()> {
+        topics::delete(&self.shared.context, &self.shared.reader.client, name)
+    }
+
+    fn fetch(&self, partition: &TopicPartition, offset: Offset, max_bytes: usize) -> Result<Fetched> {
+        let of_member = self.member().and_then(|member| member.fetch(partition, offset, max_bytes));
+        of_member.unwrap_or_else(|| self.shared.reader.fetch(partition, offset, max_bytes))
+    }
+
+    fn offsets(&self, partition: &TopicPartition) -> Result<OffsetRange> {
+        let context = &self.shared.context;
+        let deadline = context.question();
+        let client = &self.shared.reader.client;
+        topics::require(context, client, partition)?;
+        let asked = client.query_offsets(partition, deadline.remaining_ms());
+        asked.map_err(|fault| context.error(&format!("asking what {partition} holds"), &deadline, &fault))
+    }
+
+    fn wait(&self, seen: u64, timeout: Duration) -> u64 {
+        self.shared.context.signal.wait(seen, timeout)
+    }
+
+    fn interrupt(&self) {
+        self.shared.context.signal.raise();
+        match self.member() {
+            Some(member) => member.interrupt(),
+            None => self.shared.interrupted.store(true, Ordering::Release),
+        }
+    }
+
+    fn commit(&self, request: CommitRequest) -> Result<CommitReceipt> {
+        if request.appends.is_empty() && request.offsets.is_empty() {
+            return Ok(CommitReceipt::default());
+        }
+        let member = self.member().filter(|member| *member.group == *request.group);
+        let receipt = match self.shared.context.options.guarantee {
+            Guarantee::AtLeastOnce => self.shared.commit_at_least_once(member.as_ref(), &request),
+            Guarantee::ExactlyOnce => self.shared.commit_exactly_once(member.as_ref(), &request),
+        }?;
+        Ok(receipt)
+    }
+
+    fn committed(&self, group: &str, partitions: &[TopicPartition]) -> Result<Vec<Option<Offset>>> {
+        let client = self.shared.outside(group)?;
+        topics::committed(&self.shared.context, &client, partitions)
+    }
+
+    fn reset_group(&self, group: &str) -> Result<()> {
+        topics::forget_group(&self.shared.context, &self.shared.reader.client, group)
+    }
+
+    fn sync(&self) -> Result<()> {
+        // Brokers answer when a record is as safe as `acks` asks for.
+        Ok(())
+    }
+
+    fn join(&self, group: &str, topics: &[Arc<str>]) -> Result<()> {
+        for topic in topics.iter().filter(|topic| !topic.starts_with('^')) {
+            topics::require(&self.shared.context, &self.shared.reader.client, &TopicPartition::new(topic.clone(), 0))?;
+        }
+        let mut member = lock(&self.shared.member);
+        match &*member {
+            Some(member) if *member.group == *group => member.subscribe(topics),
+            Some(member) => Err(Error::new(
+                ErrorKind::Usage,
+                format!("this log is a member of the group {} already; leave it before joining {group}", member.group),
+            )),
+            None => {
+                *member = Some(Arc::new(Member::join(&self.shared.context, group, topics)?));
+                Ok(())
+            }
+        }
+    }
+
+    fn poll_group(&self, timeout: Duration) -> Result<Option<GroupEvent>> {
+        let Some(member) = self.member() else {
+            if !self.shared.interrupted.swap(false, Ordering::AcqRel) {
+                self.shared.ending.wait(1, timeout.min(WATCH));
+            }
+            return Ok(None);
+        };
+        let event = member.poll(timeout)?;
+        if let Some(GroupEvent::Assigned(partitions)) = &event {
+            // What was kept warm by the other way of reading is read by the group from now on.
+            self.shared.reader.let_go(partitions);
+        }
+        Ok(event)
+    }
+
+    fn release(&self, partitions: &[TopicPartition]) -> Result<()> {
+        self.member().map_or(Ok(()), |member| member.release(partitions))
+    }
+
+    fn leave(&self) -> Result<()> {
+        let Some(member) = lock(&self.shared.member).take() else { return Ok(()) };
+        member.leave()
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.shared.context.health.trouble()
+    }
+
+    fn maintain(&self) -> Result<()> {
+        // Retention and compaction are the brokers' own.
+        Ok(())
+    }
+}
+
+impl Drop for KafkaLog {
+    fn drop(&mut self) {
+        // Others take over at once if this works, and when the session has expired if not.
+        let _ = self.leave();
+        self.shared.ended.store(true, Ordering::Release);
+        self.shared.ending.raise();
+        self.shared.context.signal.raise();
+        if let Some(watch) = self.watch.take() {
+            // A panic there was reported by the thread itself.
+            let _ = watch.join();
+        }
+    }
+}
