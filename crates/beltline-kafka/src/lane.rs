@@ -13,6 +13,7 @@ use crate::raw::code::{Code, Fault};
 use crate::raw::list::{NO_OFFSET, PartitionList};
 use crate::raw::queue::{Drained, Message, Queue};
 use crate::records::BatchWriter;
+use crate::topics;
 
 /// Most messages taken from a queue at once: enough that the call itself costs nothing.
 const MOST: usize = 4096;
@@ -170,8 +171,7 @@ impl Lane {
         let kind = kind_of(fault.code);
         let sentence = match kind {
             beltline_types::ErrorKind::OffsetOutOfRange => {
-                let timeout = i32::try_from(self.context.options.request_timeout.as_millis()).unwrap_or(i32::MAX);
-                let held = self.client.query_offsets(partition, timeout);
+                let held = topics::range(&self.context, &self.client, partition);
                 let held = held.map_or_else(
                     |_| "its range is not known at present".into(),
                     |range| format!("it holds {}..{}", range.start, range.end),

@@ -210,11 +210,9 @@ impl Log for KafkaLog {
 
     fn offsets(&self, partition: &TopicPartition) -> Result<OffsetRange> {
         let context = &self.shared.context;
-        let deadline = context.question();
         let client = &self.shared.reader.client;
         topics::require(context, client, partition)?;
-        let asked = client.query_offsets(partition, deadline.remaining_ms());
-        asked.map_err(|fault| context.error(&format!("asking what {partition} holds"), &deadline, &fault))
+        topics::range(context, client, partition)
     }
 
     fn wait(&self, seen: u64, timeout: Duration) -> u64 {

@@ -216,6 +216,9 @@ impl KafkaOptions {
         settings.put("enable.partition.eof", "true");
         settings.put("allow.auto.create.topics", "false");
         settings.put("check.crcs", "true");
+        // A topic that is gone is reported, and one that a pattern matches is found, within so long.
+        settings.put("topic.metadata.refresh.interval.ms", 10_000);
+        settings.put("topic.metadata.propagation.max.ms", 5_000);
         // With the default of a second a fast reader idles four fifths of its time.
         settings.put("fetch.queue.backoff.ms", "20");
         settings.put("fetch.wait.max.ms", "100");

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use beltline_types::{Cleanup, Error, ErrorKind, Offset, Result, TopicInfo, TopicPartition, TopicSpec};
+use beltline_types::{Cleanup, Error, ErrorKind, Offset, OffsetRange, Result, TopicInfo, TopicPartition, TopicSpec};
 
 use crate::context::Context;
 use crate::errors::kind_of;
 use crate::raw::admin::{NewTopic, Outcome, Scope, TopicMetadata};
 use crate::raw::client::Client;
 use crate::raw::code::{Code, Fault};
-use crate::raw::list::PartitionList;
+use crate::raw::list::{BEGINNING, END, PartitionList};
 
 /// Topics of Kafka's own, which are nobody's business here.
 const INTERNAL: [&str; 3] = ["__consumer_offsets", "__transaction_state", "__share_group_state"];
@@ -68,6 +68,16 @@ pub(crate) fn require(context: &Context, client: &Arc<Client>, partition: &Topic
     }
 }
 
+/// The offsets a partition holds, up to its high watermark: what open transactions have written counts.
+pub(crate) fn range(context: &Context, client: &Arc<Client>, partition: &TopicPartition) -> Result<OffsetRange> {
+    let deadline = context.question();
+    let ask = |which| client.list_offset(partition, which, deadline.remaining_ms());
+    let asked = ask(BEGINNING).and_then(|start| Ok(OffsetRange { start, end: ask(END)? }));
+    let range = asked.map_err(|fault| context.error(&format!("asking what {partition} holds"), &deadline, &fault))?;
+    context.health.well();
+    Ok(range)
+}
+
 /// Creates what is missing.
 pub(crate) fn create(context: &Context, client: &Arc<Client>, wanted: &[TopicSpec]) -> Result<()> {
     for topic in wanted {
@@ -100,9 +110,24 @@ pub(crate) fn create(context: &Context, client: &Arc<Client>, wanted: &[TopicSpe
     })?;
     let refused: Vec<&Outcome> = outcomes.iter().filter(|outcome| is_refusal(outcome)).collect();
     match refused.first() {
-        None => Ok(()),
+        None => wait_for(context, client, &missing),
         Some(first) => Err(cannot_create(context, &refused, first, &missing, replication)),
     }
+}
+
+/// Brokers answer that a topic is made before each of them knows it.
+fn wait_for(context: &Context, client: &Arc<Client>, topics: &[&TopicSpec]) -> Result<()> {
+    let deadline = context.question();
+    for topic in topics {
+        while find(context, client, &topic.name)?.is_none() {
+            if deadline.is_over() {
+                let doing = format!("waiting for the new topic {} to be known to the brokers", topic.name);
+                return Err(context.error(&doing, &deadline, &Fault::of(Code::TIMED_OUT)));
+            }
+            context.signal.wait_quietly(std::time::Duration::from_millis(20));
+        }
+    }
+    Ok(())
 }
 
 fn is_refusal(outcome: &Outcome) -> bool {

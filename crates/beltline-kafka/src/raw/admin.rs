@@ -4,10 +4,12 @@
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::sync::Arc;
 
+use beltline_types::{Offset, TopicPartition};
 use rdkafka_sys as sys;
 
 use super::client::{Client, c_string};
 use super::code::{Code, Fault, text};
+use super::list::{END, PartitionList};
 use super::producer::TopicHandle;
 use super::queue::{Event, Queue};
 
@@ -23,6 +25,10 @@ unsafe extern "C" {
     fn rd_kafka_topic_result_error(result: *const sys::rd_kafka_topic_result_t) -> i32;
     fn rd_kafka_error_code(error: *const sys::rd_kafka_error_t) -> i32;
 }
+
+/// `RD_KAFKA_OFFSET_SPEC_LATEST` and `RD_KAFKA_OFFSET_SPEC_EARLIEST`.
+const LATEST: Offset = -1;
+const EARLIEST: Offset = -2;
 
 /// Which topics metadata is wanted of.
 #[derive(Clone, Copy)]
@@ -157,6 +163,37 @@ impl Client {
         }
     }
 
+    /// Asks the leader of a partition for an offset: [`super::list::BEGINNING`], or [`super::list::END`] for the high
+    /// watermark, which counts what open transactions have written too.
+    pub(crate) fn list_offset(
+        self: &Arc<Self>,
+        partition: &TopicPartition,
+        which: Offset,
+        timeout_ms: c_int,
+    ) -> Result<Offset, Fault> {
+        // The admin request has numbers of its own for the two.
+        let spec = if which == END { LATEST } else { EARLIEST };
+        let list = PartitionList::with_offsets([(partition, spec)])?;
+        let kind = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS;
+        let event = self.ask(kind, sys::RD_KAFKA_EVENT_LISTOFFSETS_RESULT, timeout_ms, |options, queue| {
+            // SAFETY: the request copies the list; options and queue are alive. Without a word about isolation the
+            // options ask for the high watermark.
+            unsafe { sys::rd_kafka_ListOffsets(self.raw(), list.raw(), options, queue.raw()) };
+        })?;
+        // SAFETY: the event is a result of this kind, which owns what it lists.
+        unsafe {
+            let mut count = 0;
+            let result = sys::rd_kafka_event_ListOffsets_result(event.raw());
+            let infos = sys::rd_kafka_ListOffsets_result_infos(result, &raw mut count);
+            if count == 0 {
+                return Err(Fault::of(Code::UNKNOWN_PARTITION_HERE));
+            }
+            let entry = sys::rd_kafka_ListOffsetsResultInfo_topic_partition(*infos);
+            Fault::check(Code((&raw const (*entry).err).cast::<i32>().read()))?;
+            Ok((*entry).offset)
+        }
+    }
+
     /// Sends an admin request and waits for its answer.
     fn ask(
         self: &Arc<Self>,
@@ -165,6 +202,8 @@ impl Client {
         timeout_ms: c_int,
         send: impl FnOnce(*const sys::rd_kafka_AdminOptions_t, &Queue),
     ) -> Result<Event, Fault> {
+        use sys::rd_kafka_admin_op_t as Operation;
+        let waits = [Operation::RD_KAFKA_ADMIN_OP_CREATETOPICS, Operation::RD_KAFKA_ADMIN_OP_DELETETOPICS];
         let answers = Queue::new(self)?;
         let mut sentence = [0 as c_char; 128];
         // SAFETY: the options are ours and freed after the request has copied them.
@@ -172,7 +211,7 @@ impl Client {
             let options = sys::rd_kafka_AdminOptions_new(self.raw(), operation);
             let buffer = sentence.as_mut_ptr();
             sys::rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, buffer, sentence.len());
-            if operation != sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DELETEGROUPS {
+            if waits.contains(&operation) {
                 sys::rd_kafka_AdminOptions_set_operation_timeout(options, timeout_ms, buffer, sentence.len());
             }
             send(options, &answers);

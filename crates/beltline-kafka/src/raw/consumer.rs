@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 use beltline_types::{Offset, OffsetRange, TopicPartition};
 use rdkafka_sys as sys;
 
-use super::client::{Client, c_string};
+use super::client::Client;
 use super::code::{Fault, text};
 use super::list::PartitionList;
 use super::queue::{Event, Queue};
@@ -21,14 +21,6 @@ unsafe extern "C" {
     fn rd_kafka_committed(
         rk: *mut sys::rd_kafka_t,
         partitions: *mut sys::rd_kafka_topic_partition_list_t,
-        timeout_ms: c_int,
-    ) -> i32;
-    fn rd_kafka_query_watermark_offsets(
-        rk: *mut sys::rd_kafka_t,
-        topic: *const std::ffi::c_char,
-        partition: i32,
-        low: *mut i64,
-        high: *mut i64,
         timeout_ms: c_int,
     ) -> i32;
 }
@@ -117,25 +109,6 @@ impl Client {
             )
         };
         (Fault::check(code).is_ok() && start >= 0 && end >= 0).then_some(OffsetRange { start, end })
-    }
-
-    /// Asks the partition's leader which offsets it holds; `end` is the high watermark.
-    pub(crate) fn query_offsets(&self, partition: &TopicPartition, timeout_ms: c_int) -> Result<OffsetRange, Fault> {
-        let topic = c_string(&partition.topic)?;
-        let (mut start, mut end) = (-1, -1);
-        // SAFETY: as above.
-        let code = unsafe {
-            rd_kafka_query_watermark_offsets(
-                self.raw(),
-                topic.as_ptr(),
-                partition.partition as i32,
-                &raw mut start,
-                &raw mut end,
-                timeout_ms,
-            )
-        };
-        Fault::check(super::code::Code(code))?;
-        Ok(OffsetRange { start, end })
     }
 }
 

@@ -1,0 +1,11 @@
+//! The Log on a real Kafka broker: `BELTLINE_TEST_KAFKA=host:port`, or one that the tests start from Maven.
+#![expect(missing_docs, reason = "a test")]
+#![expect(clippy::disallowed_methods, reason = "tests start processes and look at the clock")]
+
+mod admin;
+mod broker;
+mod consuming;
+mod groups;
+mod killed;
+mod support;
+mod transactions;
