@@ -2,7 +2,9 @@
 
 use std::ffi::CString;
 use std::sync::Arc;
+use std::time::Duration;
 
+use beltline_env::Clock;
 use beltline_log::Fetched;
 use beltline_types::{Error, Offset, OffsetRange, Result, TopicPartition};
 
@@ -34,6 +36,10 @@ pub(crate) struct Lane {
     position: Offset,
     /// librdkafka has given up on the partition; it must be assigned anew.
     stopped: bool,
+    /// The topic was found missing, which librdkafka does not report for a partition that it reads already.
+    pub(crate) is_gone: bool,
+    /// When the queue last gave anything.
+    pub(crate) heard: Duration,
     /// Mean size of a record, for the next guess at how many to take.
     mean_bytes: usize,
     /// The offsets the partition held when last seen.
@@ -57,6 +63,8 @@ impl Lane {
             drained: Drained::default(),
             position,
             stopped: false,
+            is_gone: false,
+            heard: context.health.clock.monotonic(),
             mean_bytes: 128,
             range: OffsetRange::default(),
         })
@@ -73,7 +81,14 @@ impl Lane {
             self.reposition(wanted, restart)?;
         }
         let mut writer = BatchWriter::default();
-        let failed = self.gather(&mut writer, max_bytes.max(1));
+        let before = self.position;
+        let failed = match std::mem::take(&mut self.is_gone) {
+            true => Some(Fault::of(Code::UNKNOWN_TOPIC_OR_PARTITION)),
+            false => self.gather(&mut writer, max_bytes.max(1)),
+        };
+        if self.position != before {
+            self.heard = self.context.health.clock.monotonic();
+        }
         if writer.is_empty()
             && let Some(fault) = failed
         {

@@ -119,6 +119,7 @@ impl Shared {
         while !self.ended.load(Ordering::Acquire) {
             self.ending.wait(1, WATCH);
             self.reader.tidy();
+            self.reader.look_for_quiet();
             let producer = lock(&self.producer_client).clone();
             if let Some(client) = producer {
                 client.poll(0);

@@ -19,6 +19,9 @@ use crate::topics;
 /// A partition that nobody has asked for so long is let go, and what was read ahead of it with it.
 const IDLE: Duration = Duration::from_secs(60);
 
+/// How long a partition is quiet before its topic is looked for, and how often that is done.
+const QUIET: Duration = Duration::from_secs(5);
+
 struct Held {
     lane: Arc<Mutex<Lane>>,
     last_asked: Duration,
@@ -29,6 +32,8 @@ pub(crate) struct Reader {
     context: Arc<Context>,
     /// Before the client, so that they are given back before it ends.
     lanes: Mutex<BTreeMap<TopicPartition, Held>>,
+    /// When quiet partitions were looked for last.
+    looked: Mutex<Duration>,
     events: Queue,
     pub(crate) client: Arc<Client>,
 }
@@ -38,7 +43,7 @@ impl Reader {
         let client = context.client(Role::Reader, None, None)?;
         let deadline = context.question();
         let events = Queue::of_consumer(&client).map_err(|fault| context.error("reading", &deadline, &fault))?;
-        Ok(Reader { context: context.clone(), lanes: Mutex::default(), events, client })
+        Ok(Reader { context: context.clone(), lanes: Mutex::default(), looked: Mutex::default(), events, client })
     }
 
     fn lanes(&self) -> MutexGuard<'_, BTreeMap<TopicPartition, Held>> {
@@ -98,6 +103,31 @@ impl Reader {
             let fault = event.fault();
             if fault.code.is_error() {
                 self.context.health.note(fault.code, &fault.text);
+            }
+        }
+    }
+
+    /// Looks for the topics of partitions that have been quiet for long: one that was deleted gives no error by itself.
+    pub(crate) fn look_for_quiet(&self) {
+        let now = self.context.health.clock.monotonic();
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.saturating_sub(*looked) < QUIET || self.context.health.is_suspected() {
+            return;
+        }
+        *looked = now;
+        let mut quiet: BTreeMap<Arc<str>, Vec<(u32, Arc<Mutex<Lane>>)>> = BTreeMap::new();
+        for (partition, held) in self.lanes().iter() {
+            // A lane that is in use is not quiet.
+            if held.lane.try_lock().is_ok_and(|lane| now.saturating_sub(lane.heard) > QUIET) {
+                quiet.entry(partition.topic.clone()).or_default().push((partition.partition, held.lane.clone()));
+            }
+        }
+        for (topic, lanes) in quiet {
+            let Ok(found) = topics::find(&self.context, &self.client, &topic) else { return };
+            let count = found.map_or(0, |topic| topic.partitions);
+            for (_, lane) in lanes.iter().filter(|(partition, _)| *partition >= count) {
+                lane.lock().unwrap_or_else(PoisonError::into_inner).is_gone = true;
+                self.context.signal.raise();
             }
         }
     }

@@ -160,3 +160,48 @@ fn a_static_member_comes_back_to_its_own() {
     assert!(!first.events.lock().unwrap().iter().any(|event| matches!(event, GroupEvent::Lost(_))));
     assert_eq!(first.owned().len(), 4);
 }
+
+#[test]
+fn a_topic_that_goes_away_under_its_readers_is_named() {
+    let group = unique("vanishing");
+    let topics = topics(&group, 2);
+    let log = connect(options(&group));
+    log.join(&group, &topics).unwrap();
+    let mut owned = 0;
+    eventually("assigned", || {
+        if let Some(GroupEvent::Assigned(list)) = log.poll_group(Duration::from_millis(100)).unwrap() {
+            owned += list.len();
+        }
+        owned == 4
+    });
+    log.delete_topic(&topics[0]).unwrap();
+    let mut error = None;
+    eventually("the missing topic is reported", || {
+        error = log.poll_group(Duration::from_millis(100)).err();
+        error.is_some()
+    });
+    let error = error.unwrap();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    assert!(error.to_string().contains(&*topics[0]), "{error}");
+}
+
+/// Faust's workers are consumers with another assignor.
+#[test]
+fn a_group_with_other_members_is_refused_with_a_reason() {
+    let group = unique("mixed");
+    let topics = topics(&group, 2);
+    let stranger = Stranger::join(&group, &topics[0]);
+    let log = connect(options(&group));
+    log.join(&group, &topics).unwrap();
+    let mut error = None;
+    eventually("the mixture is reported", || {
+        error = log.poll_group(Duration::from_millis(100)).err();
+        error.is_some()
+    });
+    drop(stranger);
+    let error = error.unwrap();
+    assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
+    for part in [group.as_str(), "all beltline or all Faust"] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
+}

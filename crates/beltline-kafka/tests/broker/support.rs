@@ -187,3 +187,65 @@ impl Drop for Worker {
         }
     }
 }
+
+/// A plain consumer, as others write them: the same client with one of its own assignors.
+pub struct Stranger {
+    ended: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Stranger {
+    /// Joins and waits until it has partitions.
+    pub fn join(group: &str, topic: &str) -> Stranger {
+        let ended = Arc::new(AtomicBool::new(false));
+        let (end, (assigned, wait)) = (ended.clone(), std::sync::mpsc::channel());
+        let (group, topic) = (group.to_owned(), topic.to_owned());
+        let thread = std::thread::spawn(move || stranger(&group, &topic, &end, &assigned));
+        wait.recv_timeout(LIMIT).unwrap();
+        Stranger { ended, thread: Some(thread) }
+    }
+}
+
+#[expect(unsafe_code, reason = "a consumer without beltline")]
+fn stranger(group: &str, topic: &str, end: &AtomicBool, assigned: &std::sync::mpsc::Sender<()>) {
+    use rdkafka_sys as sys;
+    let text = |text: &str| std::ffi::CString::new(text).unwrap();
+    // SAFETY: an ordinary session with the C interface; each object is given back once.
+    unsafe {
+        let settings = sys::rd_kafka_conf_new();
+        for (name, value) in
+            [("bootstrap.servers", servers().as_str()), ("group.id", group), ("partition.assignment.strategy", "range")]
+        {
+            let mut reason = [0; 256];
+            sys::rd_kafka_conf_set(settings, text(name).as_ptr(), text(value).as_ptr(), reason.as_mut_ptr(), 256);
+        }
+        let mut reason = [0; 256];
+        let rk = sys::rd_kafka_new(sys::rd_kafka_type_t::RD_KAFKA_CONSUMER, settings, reason.as_mut_ptr(), 256);
+        sys::rd_kafka_poll_set_consumer(rk);
+        let topics = sys::rd_kafka_topic_partition_list_new(1);
+        sys::rd_kafka_topic_partition_list_add(topics, text(topic).as_ptr(), -1);
+        sys::rd_kafka_subscribe(rk, topics);
+        sys::rd_kafka_topic_partition_list_destroy(topics);
+        while !end.load(Ordering::Acquire) {
+            let message = sys::rd_kafka_consumer_poll(rk, 50);
+            if !message.is_null() {
+                sys::rd_kafka_message_destroy(message);
+            }
+            let mut list = std::ptr::null_mut();
+            sys::rd_kafka_assignment(rk, &raw mut list);
+            if (*list).cnt > 0 {
+                let _ = assigned.send(());
+            }
+            sys::rd_kafka_topic_partition_list_destroy(list);
+        }
+        sys::rd_kafka_consumer_close(rk);
+        sys::rd_kafka_destroy(rk);
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Release);
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
