@@ -1,6 +1,6 @@
 //! What all parts of one Kafka log share.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use beltline_types::{Error, Result};
@@ -10,6 +10,7 @@ use crate::health::{Deadline, Health, HealthCallbacks};
 use crate::options::{KafkaOptions, is_secret};
 use crate::raw::client::{Client, Delivery, Role};
 use crate::raw::code::Fault;
+use crate::records::BatchWriter;
 use crate::signal::Signal;
 
 /// What all parts of one Kafka log share.
@@ -17,6 +18,8 @@ pub(crate) struct Context {
     pub(crate) options: KafkaOptions,
     pub(crate) health: Arc<Health>,
     pub(crate) signal: Arc<Signal>,
+    /// Memory for the batch that is being gathered.
+    pub(crate) writer: Mutex<BatchWriter>,
 }
 
 impl Context {

@@ -80,11 +80,16 @@ impl Lane {
         if self.stopped || self.position != wanted {
             self.reposition(wanted, restart)?;
         }
-        let mut writer = BatchWriter::default();
+        // One piece of memory serves all lanes, which as a rule one thread fetches, so that it need not grow each time.
+        let context = self.context.clone();
+        let mut shared = context.writer.try_lock();
+        let mut own = BatchWriter::default();
+        let writer = shared.as_deref_mut().unwrap_or(&mut own);
+        writer.clear();
         let before = self.position;
         let failed = match std::mem::take(&mut self.is_gone) {
             true => Some(Fault::of(Code::UNKNOWN_TOPIC_OR_PARTITION)),
-            false => self.gather(&mut writer, max_bytes.max(1)),
+            false => self.gather(writer, max_bytes.max(1)),
         };
         if self.position != before {
             self.heard = self.context.health.clock.monotonic();

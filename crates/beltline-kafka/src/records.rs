@@ -16,6 +16,11 @@ pub(crate) struct BatchWriter {
 }
 
 impl BatchWriter {
+    /// Begins anew; the memory is kept.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
