@@ -19,6 +19,10 @@ pub(crate) struct InFlightUnit {
     pub(crate) sends: Vec<SentRange>,
     /// Changelog records of topics that are known here: topic, partition, index of the append.
     pub(crate) changes: Vec<(usize, u32, usize)>,
+    /// Numbers of the partitions whose positions or shards it moves.
+    pub(crate) numbers: Vec<u32>,
+    /// The group's generation when it was sealed.
+    pub(crate) generation: u64,
 }
 
 #[derive(Debug)]

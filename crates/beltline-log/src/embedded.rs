@@ -359,7 +359,7 @@ impl Log for EmbeddedLog {
     }
 
     fn commit(&self, request: CommitRequest) -> Result<CommitReceipt> {
-        let CommitRequest { group, appends, offsets } = request;
+        let CommitRequest { group, appends, offsets, losses: _ } = request;
         let _writing = lock(&self.shared.writing);
         let mut changes = Vec::with_capacity(appends.len() + offsets.len());
         let mut ends: Vec<(Arc<Partition>, Offset, u64)> = Vec::with_capacity(appends.len());

@@ -50,7 +50,8 @@ pub enum GroupEvent {
     Assigned(Vec<TopicPartition>),
     /// Others are to get these: finish, commit, then [`Log::release`] them. Other partitions go on meanwhile.
     Revoking(Vec<TopicPartition>),
-    /// Gone already (the session expired, another took this member's place): nothing of them may be committed.
+    /// Gone already (the session expired, another took this member's place): nothing of them may be committed. When a
+    /// membership ends, this names whatever was assigned in it, before anything is assigned in the next one.
     Lost(Vec<TopicPartition>),
     /// The whole list of partition numbers whose table shards this member keeps warm for others.
     Standby(Vec<u32>),
@@ -107,7 +108,10 @@ pub trait Log: Send + Sync {
     /// Appends records and moves a group's offsets: all of it or nothing.
     ///
     /// # Errors
-    /// `NotFound` for a partition that does not exist; `Storage` when the disk refuses (nothing was written).
+    /// `NotFound` for a partition that does not exist; `Storage` when the disk refuses (nothing was written). Where there
+    /// are groups, `Aborted` when nothing was written and it may be repeated, as when [`GroupEvent::Lost`] was returned by
+    /// [`Log::poll_group`] more often than `request.losses` says; `Fenced` when another has taken this one's place;
+    /// `Unavailable` when nobody knows what became of it.
     fn commit(&self, request: CommitRequest) -> Result<CommitReceipt>;
 
     /// The committed offset of each partition, `None` where the group has none.
@@ -129,7 +133,8 @@ pub trait Log: Send + Sync {
     fn sync(&self) -> Result<()>;
 
     /// Becomes a member of a group that reads these topics, or changes its topics. Partition `p` of all of them goes to the
-    /// same member. What the group decides comes from [`Log::poll_group`].
+    /// same member. What the group decides comes from [`Log::poll_group`]. After a commit was answered by `Fenced` this
+    /// begins a new membership, and everything that is still ours is assigned anew.
     ///
     /// # Errors
     /// `NotFound` for a topic that does not exist, `Unavailable` or `Unauthorized` where there are brokers.

@@ -96,6 +96,9 @@ pub struct CommitRequest {
     pub appends: Vec<Append>,
     /// The next offset to read, per input partition.
     pub offsets: Vec<(TopicPartition, Offset)>,
+    /// How often the group had said `Lost` when this was made. A log that has said it once more refuses the commit: one
+    /// made as a member that is no more must not count as one of the member that came after it.
+    pub losses: u64,
 }
 
 /// Where the records of one append went.
