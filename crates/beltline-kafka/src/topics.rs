@@ -94,8 +94,12 @@ pub(crate) fn create(context: &Context, client: &Arc<Client>, wanted: &[TopicSpe
     // Those that exist are not asked for, so that a worker without the right to create runs on topics made by others.
     let mut missing = Vec::new();
     for topic in wanted {
-        if find(context, client, &topic.name)?.is_none() {
-            missing.push(topic);
+        match find(context, client, &topic.name) {
+            Ok(Some(_)) => {}
+            Ok(None) => missing.push(topic),
+            // Brokers do not say whether it exists; if it does not, creating it is refused with the right words.
+            Err(error) if error.kind() == ErrorKind::Unauthorized => missing.push(topic),
+            Err(error) => return Err(error),
         }
     }
     if missing.is_empty() {
@@ -164,7 +168,7 @@ fn cannot_create(
     let fault = first.fault.clone().unwrap_or_else(|| Fault::of(Code::NONE));
     let servers = &context.options.bootstrap_servers;
     let names: Vec<&str> = refused.iter().map(|outcome| outcome.name.as_str()).collect();
-    let mut sentence = format!("the topics {} do not exist and cannot be created here: {fault}", names.join(", "));
+    let mut sentence = format!("the topics {} are not seen and cannot be created here: {fault}", names.join(", "));
     if kind_of(fault.code) != ErrorKind::Usage {
         sentence.push_str("; let somebody with the right run:");
         for topic in missing.iter().filter(|topic| names.contains(&&*topic.name)) {

@@ -7,5 +7,7 @@ mod broker;
 mod consuming;
 mod groups;
 mod killed;
+mod outages;
+mod security;
 mod support;
 mod transactions;

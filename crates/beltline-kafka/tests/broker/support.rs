@@ -58,7 +58,7 @@ pub fn values(values: impl IntoIterator<Item = String>) -> BatchBuilder {
 
 pub fn request(group: &str, appends: Vec<(TopicPartition, BatchBuilder)>) -> CommitRequest {
     let appends = appends.into_iter().map(|(target, records)| Append { target, records }).collect();
-    CommitRequest { group: group.into(), appends, offsets: Vec::new() }
+    CommitRequest { group: group.into(), appends, ..CommitRequest::default() }
 }
 
 pub fn write(log: &KafkaLog, target: &TopicPartition, records: BatchBuilder) -> Result<Appended> {

@@ -1,0 +1,109 @@
+//! Brokers that go away and come back, and members that are silent for too long.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use beltline_log::{GroupEvent, Log};
+use beltline_types::{ErrorKind, TopicPartition};
+
+use crate::broker::Broker;
+use crate::support::*;
+
+#[test]
+fn an_outage_is_said_and_work_goes_on_behind_it() {
+    let mut broker = Broker::start();
+    let group = unique("outage");
+    let with = |mut options: beltline_kafka::KafkaOptions| {
+        options.bootstrap_servers = broker.servers();
+        options.commit_timeout = Duration::from_secs(3);
+        options.request_timeout = Duration::from_secs(5);
+        options
+    };
+    let plain = connect(with(options(&unique("other"))));
+    let name = topic(&plain, "outage", 1);
+    let worker = Worker::start(with(exactly_once(&group, &unique("id"))), &[name.clone()]);
+    eventually("assigned", || worker.owned().len() == 1);
+    let partition = TopicPartition::new(name, 0);
+    write(&worker.log, &partition, values(["before".into()])).unwrap();
+    write(&plain, &partition, values(["before".into()])).unwrap();
+    assert_eq!(worker.log.trouble(), None);
+
+    broker.kill();
+    let down = Instant::now();
+    for log in [&plain, &*worker.log] {
+        let begun = Instant::now();
+        let error = write(log, &partition, values(["during".into()])).unwrap_err();
+        assert!(begun.elapsed() < Duration::from_secs(15), "{:?}: {error}", begun.elapsed());
+        let kinds = [ErrorKind::Unavailable, ErrorKind::Aborted, ErrorKind::Fenced];
+        assert!(kinds.contains(&error.kind()), "{:?}: {error}", error.kind());
+        eventually("the trouble is said", || log.trouble().is_some());
+        assert!(log.trouble().unwrap().contains(&broker.servers()), "{:?}", log.trouble());
+    }
+    let error = plain.offsets(&partition).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.to_string().contains(&broker.servers()), "{error}");
+    std::thread::sleep(Duration::from_secs(8).saturating_sub(down.elapsed()));
+
+    broker.start_again();
+    let back = Instant::now();
+    for log in [&plain, &*worker.log] {
+        eventually("the trouble is over", || log.trouble().is_none());
+        eventually("writing works", || write(log, &partition, values(["after".into()])).is_ok());
+    }
+    println!("both write again after {:?}", back.elapsed());
+    eventually("the partition is there", || worker.owned().len() == 1);
+    let end = plain.offsets(&partition).unwrap().end;
+    let read = texts(&read_to(&worker.log, &partition, 0, end));
+    assert_eq!(read.iter().filter(|text| *text == "before").count(), 2, "{read:?}");
+    assert!(read.iter().filter(|text| *text == "after").count() >= 2, "{read:?}");
+    let mut unit = request(&group, vec![]);
+    unit.offsets = vec![(partition.clone(), end)];
+    eventually("positions can be committed", || {
+        let mut again = request(&group, vec![]);
+        again.offsets.clone_from(&unit.offsets);
+        worker.log.commit(again).is_ok()
+    });
+    assert_eq!(plain.committed(&group, &[partition]).unwrap(), [Some(end)]);
+}
+
+/// A worker that does not answer in time loses its partitions, is told so, and can commit nothing of them.
+#[test]
+fn a_member_that_is_silent_for_too_long_loses_its_partitions() {
+    let group = unique("silent");
+    let log = connect(options(&group));
+    let name = topic(&log, "silent", 2);
+    let impatient = |mut options: beltline_kafka::KafkaOptions| {
+        options.rebalance_timeout = Duration::from_secs(6);
+        options
+    };
+    let first = Worker::start(impatient(exactly_once(&group, &unique("id"))), &[name.clone()]);
+    eventually("assigned", || first.owned().len() == 2);
+    first.holds.store(true, Ordering::Release);
+    let second = Worker::start(impatient(options(&group)), &[name.clone()]);
+    eventually("the other has everything", || second.owned().len() == 2);
+    let mut unit = request(&group, vec![]);
+    unit.offsets = vec![(TopicPartition::new(name, 0), 7)];
+    assert_eq!(first.log.commit(unit).unwrap_err().kind(), ErrorKind::Aborted);
+    first.holds.store(false, Ordering::Release);
+    eventually("it is told", || {
+        first.events.lock().unwrap().iter().any(|event| matches!(event, GroupEvent::Lost(list) if !list.is_empty()))
+    });
+    eventually("they share in the end", || first.owned().len() == 1 && second.owned().len() == 1);
+    assert!(first.owned().is_disjoint(&second.owned()));
+}
+
+#[test]
+fn waiting_for_the_group_can_be_interrupted() {
+    let group = unique("interrupted");
+    let log = std::sync::Arc::new(connect(options(&group)));
+    let name = topic(&log, "interrupted", 1);
+    log.join(&group, &[name]).unwrap();
+    while log.poll_group(Duration::from_secs(1)).unwrap().is_some() {}
+    let waiting = log.clone();
+    let begun = Instant::now();
+    let thread = std::thread::spawn(move || waiting.poll_group(Duration::from_secs(30)));
+    std::thread::sleep(Duration::from_millis(300));
+    log.interrupt();
+    assert_eq!(thread.join().unwrap().unwrap(), None);
+    assert!(begun.elapsed() < Duration::from_secs(10));
+}
