@@ -29,8 +29,7 @@ pub(crate) struct GroupAssignor {
 }
 
 impl GroupAssignor {
-    pub(crate) fn new(warm: &[u32]) -> GroupAssignor {
-        let left_over = warm.iter().copied().collect();
+    pub(crate) fn new(left_over: Numbers) -> GroupAssignor {
         let state = State { generation: -1, active: Numbers::new(), standby: Numbers::new(), left_over };
         GroupAssignor { state: Mutex::new(state) }
     }
@@ -106,7 +105,7 @@ mod tests {
 
     #[test]
     fn what_was_given_up_is_claimed_as_warm() {
-        let assignor = GroupAssignor::new(&[7]);
+        let assignor = GroupAssignor::new([7].into());
         let first = Claim::decode(&assignor.user_data(Vec::new())).unwrap();
         assert_eq!((first.generation, first.warm), (-1, [7].into()));
 
@@ -123,6 +122,6 @@ mod tests {
     #[test]
     fn a_member_that_cannot_be_understood_is_not_guessed_at() {
         let stranger = MemberView { id: "x".into(), user_data: vec![9, 9], topics: vec!["t".into()] };
-        assert!(GroupAssignor::new(&[]).assign(&[("t".into(), 3)], &[stranger]).is_none());
+        assert!(GroupAssignor::new(Numbers::new()).assign(&[("t".into(), 3)], &[stranger]).is_none());
     }
 }

@@ -49,6 +49,7 @@ pub(crate) fn commit_offsets(
     context: &Context,
     member: Option<&Arc<Member>>,
     outside: impl FnOnce() -> Result<Arc<Client>>,
+    is_outdated: impl Fn() -> bool,
     offsets: &[(TopicPartition, Offset)],
     deadline: &Deadline,
 ) -> Result<()> {
@@ -65,7 +66,8 @@ pub(crate) fn commit_offsets(
             .filter(|(partition, _)| mine(partition))
             .map(|(partition, offset)| (partition, *offset))
             .collect();
-        if list.is_empty() {
+        // Records are written already, so what was lost meanwhile is only left out.
+        if list.is_empty() || is_outdated() {
             return Ok(());
         }
         let Err(fault) = commit_once(&client, list, deadline) else {

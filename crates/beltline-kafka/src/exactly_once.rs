@@ -55,11 +55,12 @@ pub(crate) fn commit(
     context: &Arc<Context>,
     slot: &mut Option<Producer>,
     member: Option<&Arc<Member>>,
+    is_outdated: impl Fn() -> bool,
     request: &CommitRequest,
     deadline: &Deadline,
 ) -> Result<Vec<Appended>> {
     let Some(producer) = slot else { return Ok(Vec::new()) };
-    let failure = match attempt(context, producer, member, request, deadline) {
+    let failure = match attempt(context, producer, member, is_outdated, request, deadline) {
         Ok(appended) => return Ok(appended),
         Err(failure) => failure,
     };
@@ -76,6 +77,7 @@ fn attempt(
     context: &Context,
     producer: &mut Producer,
     member: Option<&Arc<Member>>,
+    is_outdated: impl Fn() -> bool,
     request: &CommitRequest,
     deadline: &Deadline,
 ) -> std::result::Result<Vec<Appended>, Failure> {
@@ -99,8 +101,15 @@ fn attempt(
                 return Err(Failure::Before(Error::new(ErrorKind::Usage, reason), None));
             }
         };
+        // Behind the question for the place: a place of a later membership is then known to be one.
+        if is_outdated() {
+            return Err(Failure::Before(aborted("partitions were lost since the unit was made"), None));
+        }
         repeat(context, deadline, || producer.client.send_offsets(&list, &place, deadline.remaining_ms()))
             .map_err(before(&doing))?;
+    }
+    if is_outdated() {
+        return Err(Failure::Before(aborted("partitions were lost since the unit was made"), None));
     }
     // Flushes first, without lingering.
     repeat(context, deadline, || producer.client.commit_transaction(deadline.remaining_ms()))
@@ -152,9 +161,9 @@ fn end(
         Failure::Committing(fault) => (context.error("committing a transaction", deadline, &fault), true),
     };
     if unknown {
-        // Nobody knows whether the brokers have committed it; whoever starts anew reads the truth from the log.
+        // Whoever asks for the committed positions next reads the truth from the log: that ends the transaction first.
         let sentence = format!("the outcome of a commit is not known: {error}");
-        return Ending::Broken(Error::new(ErrorKind::Fenced, sentence));
+        return Ending::Broken(Error::new(ErrorKind::Unavailable, sentence));
     }
     // Straight to the abort: after an error queued records are not sent any more, so a flush would not end.
     let limit = context.deadline(ABORTING.max(deadline.remaining().min(ABORTING * 2)));

@@ -1,6 +1,6 @@
 //! The log itself: what callers ask goes to the part that knows.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -35,6 +35,10 @@ struct Shared {
     /// What the watch may poll while commits use the producer.
     producer_client: Mutex<Option<Arc<Client>>>,
     reader: Reader,
+    /// How often the group has called something lost.
+    losses: AtomicU64,
+    /// A commit was answered with `Fenced`, so the next join begins a new membership.
+    fenced: AtomicBool,
     ended: AtomicBool,
     ending: Signal,
     /// An interruption before anybody polls.
@@ -70,6 +74,8 @@ impl KafkaLog {
             producer: Mutex::default(),
             producer_client: Mutex::default(),
             reader,
+            losses: AtomicU64::new(0),
+            fenced: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             ending: Signal::default(),
             interrupted: AtomicBool::new(false),
@@ -141,6 +147,35 @@ impl Shared {
         self.context.client(Role::Reader, Some(group), None)
     }
 
+    /// Whether something was called lost since the request was made.
+    fn is_outdated(&self, request: &CommitRequest) -> bool {
+        self.losses.load(Ordering::SeqCst) > request.losses
+    }
+
+    /// Ends a membership and begins the next one.
+    fn renew(&self, slot: &mut Option<Arc<Member>>, topics: Option<&[Arc<str>]>) -> Result<()> {
+        let Some(old) = slot.take() else { return Ok(()) };
+        let (lost, old_topics, warm) = old.end();
+        let topics = topics.unwrap_or(&old_topics);
+        *slot = Some(Arc::new(Member::join(&self.context, &old.group, topics, lost, warm)?));
+        Ok(())
+    }
+
+    /// In exactly-once: ends the transaction that an earlier producer of this id may have left open, so that positions
+    /// are settled before they are asked for.
+    fn settle_transactions(&self) {
+        if self.context.options.guarantee != Guarantee::ExactlyOnce {
+            return;
+        }
+        // Whoever holds the lock has a producer.
+        let Ok(mut slot) = self.producer.try_lock() else { return };
+        if slot.is_none() {
+            // If this fails the brokers end the transaction when its time is over.
+            *slot = exactly_once::producer(&self.context, &self.reader.client, &self.context.question()).ok();
+            self.keep(&slot);
+        }
+    }
+
     fn keep(&self, slot: &Option<Producer>) {
         *lock(&self.producer_client) = slot.as_ref().map(|producer| producer.client.clone());
     }
@@ -148,6 +183,9 @@ impl Shared {
     fn commit_at_least_once(&self, member: Option<&Arc<Member>>, request: &CommitRequest) -> Result<CommitReceipt> {
         let context = &self.context;
         let deadline = context.deadline(context.options.commit_timeout);
+        if self.is_outdated(request) {
+            return Err(outdated());
+        }
         let mut appended = Vec::new();
         if !request.appends.is_empty() {
             let mut slot = lock(&self.producer);
@@ -169,7 +207,8 @@ impl Shared {
         }
         if !request.offsets.is_empty() {
             let outside = || self.outside(&request.group);
-            at_least_once::commit_offsets(context, member, outside, &request.offsets, &deadline)?;
+            let is_outdated = || self.is_outdated(request);
+            at_least_once::commit_offsets(context, member, outside, is_outdated, &request.offsets, &deadline)?;
         }
         Ok(CommitReceipt { appended })
     }
@@ -181,10 +220,15 @@ impl Shared {
         if slot.is_none() {
             *slot = Some(exactly_once::producer(context, &self.reader.client, &deadline)?);
         }
-        let committed = exactly_once::commit(context, &mut slot, member, request, &deadline);
+        let committed =
+            exactly_once::commit(context, &mut slot, member, || self.is_outdated(request), request, &deadline);
         self.keep(&slot);
         Ok(CommitReceipt { appended: committed? })
     }
+}
+
+fn outdated() -> Error {
+    Error::new(ErrorKind::Aborted, "the unit was made before partitions were lost; nothing of it is written")
 }
 
 impl Log for KafkaLog {
@@ -236,11 +280,15 @@ impl Log for KafkaLog {
         let receipt = match self.shared.context.options.guarantee {
             Guarantee::AtLeastOnce => self.shared.commit_at_least_once(member.as_ref(), &request),
             Guarantee::ExactlyOnce => self.shared.commit_exactly_once(member.as_ref(), &request),
-        }?;
-        Ok(receipt)
+        };
+        if receipt.as_ref().is_err_and(|error| error.kind() == ErrorKind::Fenced) {
+            self.shared.fenced.store(true, Ordering::Release);
+        }
+        receipt
     }
 
     fn committed(&self, group: &str, partitions: &[TopicPartition]) -> Result<Vec<Option<Offset>>> {
+        self.shared.settle_transactions();
         let client = self.shared.outside(group)?;
         topics::committed(&self.shared.context, &client, partitions)
     }
@@ -259,14 +307,17 @@ impl Log for KafkaLog {
             topics::require(&self.shared.context, &self.shared.reader.client, &TopicPartition::new(topic.clone(), 0))?;
         }
         let mut member = lock(&self.shared.member);
+        let fenced = self.shared.fenced.swap(false, Ordering::AcqRel);
         match &*member {
+            Some(old) if *old.group == *group && fenced => self.shared.renew(&mut member, Some(topics)),
             Some(member) if *member.group == *group => member.subscribe(topics),
             Some(member) => Err(Error::new(
                 ErrorKind::Usage,
                 format!("this log is a member of the group {} already; leave it before joining {group}", member.group),
             )),
             None => {
-                *member = Some(Arc::new(Member::join(&self.shared.context, group, topics)?));
+                let warm = self.shared.context.options.warm_partitions.iter().copied().collect();
+                *member = Some(Arc::new(Member::join(&self.shared.context, group, topics, Vec::new(), warm)?));
                 Ok(())
             }
         }
@@ -280,9 +331,18 @@ impl Log for KafkaLog {
             return Ok(None);
         };
         let event = member.poll(timeout)?;
-        if let Some(GroupEvent::Assigned(partitions)) = &event {
+        if event.is_none() && member.has_ended() {
+            let mut slot = lock(&self.shared.member);
+            if slot.as_ref().is_some_and(|current| Arc::ptr_eq(current, &member)) {
+                self.shared.renew(&mut slot, None)?;
+            }
+            return Ok(None);
+        }
+        match &event {
             // What was kept warm by the other way of reading is read by the group from now on.
-            self.shared.reader.let_go(partitions);
+            Some(GroupEvent::Assigned(partitions)) => self.shared.reader.let_go(partitions),
+            Some(GroupEvent::Lost(_)) => drop(self.shared.losses.fetch_add(1, Ordering::SeqCst)),
+            _ => {}
         }
         Ok(event)
     }

@@ -58,12 +58,22 @@ pub(crate) struct Member {
     serving: Mutex<()>,
     interrupted: AtomicBool,
     leaving: AtomicBool,
+    /// The brokers have forgotten this member in the middle of a revocation; it must begin anew.
+    ended: AtomicBool,
 }
 
 impl Member {
-    pub(crate) fn join(context: &Arc<Context>, group: &str, topics: &[Arc<str>]) -> Result<Member> {
+    /// Joins a group. `lost` is what an earlier membership had, which is said before anything else; the tables of `warm`
+    /// numbers are on this machine.
+    pub(crate) fn join(
+        context: &Arc<Context>,
+        group: &str,
+        topics: &[Arc<str>],
+        lost: Vec<TopicPartition>,
+        warm: Numbers,
+    ) -> Result<Member> {
         let client = context.client(Role::Member, Some(group), None)?;
-        let assignor = Arc::new(GroupAssignor::new(&context.options.warm_partitions));
+        let assignor = Arc::new(GroupAssignor::new(warm));
         let deadline = context.question();
         let made = client
             .register_assignor(PROTOCOL, assignor.clone())
@@ -80,7 +90,11 @@ impl Member {
             serving: Mutex::default(),
             interrupted: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
         };
+        if !lost.is_empty() {
+            member.state().events.push_back(GroupEvent::Lost(lost));
+        }
         member.subscribe(topics)?;
         Ok(member)
     }
@@ -125,6 +139,9 @@ impl Member {
                 return Ok(None);
             }
             self.notice_loss();
+            if self.has_ended() {
+                return Ok(None);
+            }
             let slice = deadline.remaining().min(SLICE);
             match self.queue.poll(i32::try_from(slice.as_millis()).unwrap_or(0)) {
                 Some(event) => self.handle(&event)?,
@@ -209,6 +226,9 @@ impl Member {
 
     /// librdkafka holds all partitions while some wait to be given back; those that stay go on.
     fn let_others_run(&self, going: &[TopicPartition]) {
+        // Holding is under way on librdkafka's main thread, and what is not held yet cannot be let go; a question that the
+        // same thread answers comes behind it.
+        let _ = self.client.group_metadata();
         let going: BTreeSet<&TopicPartition> = going.iter().collect();
         let staying: Vec<TopicPartition> =
             self.lanes().keys().filter(|partition| !going.contains(partition)).cloned().collect();
@@ -217,18 +237,20 @@ impl Member {
         }
     }
 
-    /// The session may end while partitions wait to be given back; librdkafka says so only to those who ask.
+    /// The brokers may forget a member while it has partitions to give back. librdkafka would keep the others and join
+    /// again with a claim to them, though somebody else may have had them in between; so the membership ends instead.
     fn notice_loss(&self) {
-        if self.state().revoking.is_none() || !self.client.assignment_lost() {
+        if self.state().revoking.is_none() {
             return;
         }
-        if let Some(revoking) = self.state().revoking.take() {
-            self.assignor.forget_generation();
-            self.drop_lanes(&revoking.all);
-            // Refused only when nothing is assigned any more.
-            let _ = self.unassign(&revoking.all);
-            self.tell(Some(GroupEvent::Lost(revoking.all)));
+        let has_place = || self.client.group_metadata().is_some_and(|metadata| metadata.is_member());
+        if self.client.assignment_lost() || !has_place() {
+            self.ended.store(true, Ordering::Release);
         }
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 
     /// Hands an event out, and what the leader said about standbys along with it.
@@ -353,7 +375,7 @@ impl Member {
         &self,
         partitions: impl IntoIterator<Item = &'a TopicPartition>,
     ) -> std::result::Result<GroupMetadata, String> {
-        let metadata = self.client.group_metadata().filter(|metadata| metadata.generation() >= 0);
+        let metadata = self.client.group_metadata().filter(GroupMetadata::is_member);
         let Some(metadata) = metadata else { return Err(format!("no place in the group {} yet", self.group)) };
         let lanes = self.lanes();
         match partitions.into_iter().find(|partition| !lanes.contains_key(*partition)) {
@@ -368,6 +390,18 @@ impl Member {
 
     pub(crate) fn client(&self) -> &Arc<Client> {
         &self.client
+    }
+
+    /// Ends a membership that is of no use any more; gives what it had, its topics, and the numbers known here.
+    pub(crate) fn end(&self) -> (Vec<TopicPartition>, Vec<Arc<str>>, Numbers) {
+        let had: Vec<TopicPartition> = self.lanes().keys().cloned().collect();
+        let mut warm = self.assignor.standby();
+        warm.extend(had.iter().map(|partition| partition.partition));
+        self.drop_lanes(&had);
+        // The brokers know already, or find out when the session expires.
+        let _ = self.leave();
+        let topics = self.state().topics.clone();
+        (had, topics, warm)
     }
 
     /// Gives everything back and says good-bye. A static member's place is kept for it until the session expires.

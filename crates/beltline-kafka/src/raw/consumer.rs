@@ -133,10 +133,13 @@ impl GroupMetadata {
         self.pointer.as_ptr()
     }
 
-    /// Negative before the member was ever given anything.
-    pub(crate) fn generation(&self) -> i32 {
-        // SAFETY: alive and ours.
-        unsafe { sys::rd_kafka_consumer_group_metadata_generation_id(self.raw()) }
+    /// Whether the brokers know this member: it was given a generation, and has not been told since that it is unknown.
+    pub(crate) fn is_member(&self) -> bool {
+        // SAFETY: alive and ours; the id is copied.
+        unsafe {
+            sys::rd_kafka_consumer_group_metadata_generation_id(self.raw()) >= 0
+                && !text(sys::rd_kafka_consumer_group_metadata_member_id(self.raw())).is_empty()
+        }
     }
 }
 

@@ -60,6 +60,7 @@ fn an_outage_is_said_and_work_goes_on_behind_it() {
     unit.offsets = vec![(partition.clone(), end)];
     eventually("positions can be committed", || {
         let mut again = request(&group, vec![]);
+        again.losses = u64::MAX;
         again.offsets.clone_from(&unit.offsets);
         worker.log.commit(again).is_ok()
     });
@@ -82,7 +83,7 @@ fn a_member_that_is_silent_for_too_long_loses_its_partitions() {
     let second = Worker::start(impatient(options(&group)), &[name.clone()]);
     eventually("the other has everything", || second.owned().len() == 2);
     let mut unit = request(&group, vec![]);
-    unit.offsets = vec![(TopicPartition::new(name, 0), 7)];
+    unit.offsets = vec![(TopicPartition::new(name.clone(), 0), 7)];
     assert_eq!(first.log.commit(unit).unwrap_err().kind(), ErrorKind::Aborted);
     first.holds.store(false, Ordering::Release);
     eventually("it is told", || {
@@ -90,6 +91,41 @@ fn a_member_that_is_silent_for_too_long_loses_its_partitions() {
     });
     eventually("they share in the end", || first.owned().len() == 1 && second.owned().len() == 1);
     assert!(first.owned().is_disjoint(&second.owned()));
+}
+
+/// The same with a worker that listens to its group all the time, but never gives back what it is asked for.
+#[test]
+fn a_member_that_gives_nothing_back_is_replaced_and_begins_anew() {
+    let group = unique("keeping");
+    let log = connect(options(&group));
+    let name = topic(&log, "keeping", 2);
+    let mut impatient = options(&group);
+    impatient.rebalance_timeout = Duration::from_secs(6);
+    let first = connect(impatient.clone());
+    first.join(&group, std::slice::from_ref(&name)).unwrap();
+    let mut events = Vec::new();
+    let mut hear = |first: &beltline_kafka::KafkaLog| {
+        events.extend(first.poll_group(Duration::from_millis(50)).unwrap());
+        events.clone()
+    };
+    eventually("assigned", || matches!(hear(&first).last(), Some(GroupEvent::Assigned(list)) if list.len() == 2));
+    let second = Worker::start(impatient.clone(), &[name.clone()]);
+    eventually("asked", || hear(&first).iter().any(|event| matches!(event, GroupEvent::Revoking(_))));
+    // Nobody minds until the group has to divide anew: then the brokers wait for this one, and in the end go on without.
+    let third = Worker::start(impatient, &[name]);
+    eventually("everything is lost", || {
+        hear(&first).iter().any(|event| matches!(event, GroupEvent::Lost(list) if list.len() == 2))
+    });
+    let given = |events: Vec<GroupEvent>| {
+        let after = events.iter().rposition(|event| matches!(event, GroupEvent::Lost(_))).unwrap();
+        let count = |event: &GroupEvent| match event {
+            GroupEvent::Assigned(list) => list.len(),
+            _ => 0,
+        };
+        events[after..].iter().map(count).sum::<usize>()
+    };
+    let others = || second.owned().len() + third.owned().len();
+    eventually("all are read in the end", || given(hear(&first)) + others() == 2);
 }
 
 #[test]

@@ -62,7 +62,9 @@ pub fn request(group: &str, appends: Vec<(TopicPartition, BatchBuilder)>) -> Com
 }
 
 pub fn write(log: &KafkaLog, target: &TopicPartition, records: BatchBuilder) -> Result<Appended> {
-    let receipt = log.commit(request("", vec![(target.clone(), records)]))?;
+    // Whatever was lost before has nothing to do with it.
+    let losses = u64::MAX;
+    let receipt = log.commit(CommitRequest { losses, ..request("", vec![(target.clone(), records)]) })?;
     Ok(receipt.appended[0].clone())
 }
 

@@ -120,3 +120,54 @@ fn a_commit_that_crosses_a_rebalance_is_aborted_and_can_be_repeated() {
     println!("{committed} commits, {aborted} aborted");
     first.holds.store(false, Ordering::Release);
 }
+
+#[test]
+fn one_that_was_fenced_joins_as_somebody_new() {
+    let (group, id) = (unique("anew"), unique("id"));
+    let log = connect(options(&group));
+    let input = topic(&log, "input", 2);
+    let output = TopicPartition::new(topic(&log, "output", 1), 0);
+    let worker = Worker::start(exactly_once(&group, &id), &[input.clone()]);
+    eventually("assigned", || worker.owned().len() == 2);
+    write(&worker.log, &output, values(["first".into()])).unwrap();
+    let thief = connect(exactly_once(&unique("other"), &id));
+    write(&thief, &output, values(["thief".into()])).unwrap();
+    let mut unit = request(&group, vec![(output.clone(), values(["zombie".into()]))]);
+    unit.offsets = vec![(TopicPartition::new(input.clone(), 0), 1)];
+    assert_eq!(worker.log.commit(unit).unwrap_err().kind(), ErrorKind::Fenced);
+
+    let before = worker.events.lock().unwrap().len();
+    worker.log.join(&group, &[input.clone()]).unwrap();
+    eventually("assigned anew", || worker.events.lock().unwrap().len() >= before + 2 && worker.owned().len() == 2);
+    let events = worker.events.lock().unwrap()[before..].to_vec();
+    assert!(matches!(&events[0], beltline_log::GroupEvent::Lost(list) if list.len() == 2), "{events:?}");
+
+    // What was made before the loss does not count as made after it.
+    let mut unit = request(&group, vec![(output.clone(), values(["outdated".into()]))]);
+    unit.offsets = vec![(TopicPartition::new(input.clone(), 0), 1)];
+    assert_eq!(worker.log.commit(unit).unwrap_err().kind(), ErrorKind::Aborted);
+    let mut unit = request(&group, vec![(output.clone(), values(["anew".into()]))]);
+    unit.offsets = vec![(TopicPartition::new(input, 0), 2)];
+    unit.losses = 1;
+    worker.log.commit(unit).unwrap();
+    eventually("everything is there", || {
+        let end = log.offsets(&output).unwrap().end;
+        texts(&read_to(&log, &output, 0, end)) == ["first", "thief", "anew"]
+    });
+}
+
+/// A transaction that a killed worker left open ends when its id is used again, before positions are read.
+#[test]
+fn a_worker_that_comes_back_does_not_wait_for_its_own_open_transaction() {
+    let (group, id) = (unique("reborn"), unique("id"));
+    let log = connect(options(&group));
+    let target = TopicPartition::new(topic(&log, "reborn", 1), 0);
+    let first = connect(exactly_once(&group, &id));
+    write(&first, &target, values(["seen".into()])).unwrap();
+    let second = connect(exactly_once(&group, &id));
+    let begun = Instant::now();
+    assert_eq!(second.committed(&group, std::slice::from_ref(&target)).unwrap(), [None]);
+    assert!(begun.elapsed() < Duration::from_secs(8));
+    // It is the one producer of its id already.
+    assert_eq!(write(&first, &target, values(["zombie".into()])).unwrap_err().kind(), ErrorKind::Fenced);
+}
