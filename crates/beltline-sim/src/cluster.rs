@@ -278,7 +278,8 @@ impl Cluster {
         let calm = ClusterFaults::default();
         self.processes.iter_mut().for_each(|process| process.paused_until = Duration::ZERO);
         for _ in 0..ROUNDS_TO_REST {
-            if lock(&self.group).is_settled() && self.processes.iter().all(Process::is_at_rest) {
+            let calm_now = lock(&self.group).is_settled() && self.processes.iter().all(Process::is_at_rest);
+            if calm_now && self.everything_is_read()? {
                 return Ok(());
             }
             match self.random.below(100) {
@@ -291,6 +292,18 @@ impl Cluster {
         let settled = lock(&self.group).is_settled();
         let message = format!("the cluster does not come to rest (group settled: {settled}): {health:?}");
         Err(Error::new(ErrorKind::Internal, message))
+    }
+
+    /// Whether the group's positions are at the ends. A process cannot know: another one may have written just now.
+    fn everything_is_read(&self) -> Result<bool> {
+        for partition in [INPUT, BY_VALUE].iter().flat_map(|topic| (0..PARTITIONS).map(move |number| (topic, number))) {
+            let partition = TopicPartition::new(*partition.0, partition.1);
+            let committed = self.log.committed("sim", std::slice::from_ref(&partition))?;
+            if committed.first().copied().flatten().unwrap_or(0) < self.log.offsets(&partition)?.end {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Every process is killed and starts again on its own disk.

@@ -29,6 +29,8 @@ pub(crate) struct Process {
     pending: Vec<LogCommand>,
     /// Changes of the last unit that the store has not seen, and the shards they belong to.
     unstored: Option<(Vec<ShardChanges>, Vec<u32>)>,
+    /// The log's answer to a commit, which the owner has not heard.
+    answered: Option<LogEvent>,
     /// Numbers kept warm, and how far.
     standby: BTreeMap<u32, Option<Offset>>,
     /// It does nothing until then.
@@ -56,6 +58,7 @@ impl Process {
             store,
             pending: Vec::new(),
             unstored: None,
+            answered: None,
             standby: BTreeMap::new(),
             paused_until: Duration::ZERO,
             stopping: false,
@@ -148,11 +151,15 @@ impl Process {
         Ok(())
     }
 
-    /// A log or store thread takes one step, whichever the dice say; says whether a crash would make a difference here.
+    /// A log or store thread takes one step, whichever the dice say.
     pub(crate) fn answer(&mut self, random: &mut SeededRandom, faults: ClusterFaults) -> Result<()> {
         self.collect()?;
         if let Some((changes, _)) = self.unstored.take_if(|_| random.once_in(2)) {
             return io::store_unit(&self.store, &changes);
+        }
+        if let Some(event) = self.answered.take_if(|_| random.once_in(3)) {
+            self.node.core.handle(event, self.clock.monotonic());
+            return Ok(());
         }
         if self.pending.is_empty() {
             return Ok(());
@@ -225,7 +232,6 @@ impl Process {
         random: &mut SeededRandom,
         faults: ClusterFaults,
     ) -> Result<()> {
-        let now = self.clock.monotonic();
         let names: Vec<Arc<str>> = self.node.core.tables().map(|(_, spec)| spec.name.clone()).collect();
         let numbers = unit.tables.iter().map(|change| change.partition).collect();
         let refused = if faults.log_errors && random.once_in(10) { Some(random.below(3)) } else { None };
@@ -240,12 +246,12 @@ impl Process {
         match result {
             Ok((receipt, changes)) => {
                 self.unstored = Some((changes, numbers));
-                self.node.core.handle(LogEvent::Committed(receipt), now);
+                self.answered = Some(LogEvent::Committed(receipt));
             }
             Err(error) if error.kind() == ErrorKind::Internal => return Err(error),
             Err(error) => {
                 self.fenced += u64::from(error.kind() == ErrorKind::Fenced);
-                self.node.core.handle(LogEvent::CommitFailed(error), now);
+                self.answered = Some(LogEvent::CommitFailed(error));
             }
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! Whatever a group does to its members, and they to themselves, every event counts once; or, at least once, never less.
 //!
-//! A failing run prints its seed; `BELTLINE_SEED=<n> cargo test -p beltline-sim` repeats it.
+//! A failing run prints its seed; `BELTLINE_SEED=<n> cargo test -p beltline-sim` repeats it, `BELTLINE_SEEDS=<n>` tries
+//! that many.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use beltline_engine::Guarantee;
@@ -11,15 +12,16 @@ const NONE: ClusterFaults =
 const ALL: ClusterFaults =
     ClusterFaults { moves: true, leaves: true, kills: true, pauses: true, expulsions: true, log_errors: true };
 
-/// Seeds tried when none is given.
-const SEEDS: u64 = 120;
+/// Seeds tried when nothing else is wanted.
+const SEEDS: u64 = 50;
 
 const STEPS: usize = 6000;
 
 fn seeds() -> Vec<u64> {
-    match std::env::var("BELTLINE_SEED") {
-        Ok(seed) => vec![seed.parse().unwrap()],
-        Err(_) => (1..=SEEDS).collect(),
+    let wanted = |name: &str| std::env::var(name).ok().map(|number| number.parse().unwrap());
+    match wanted("BELTLINE_SEED") {
+        Some(seed) => vec![seed],
+        None => (1..=wanted("BELTLINE_SEEDS").unwrap_or(SEEDS)).collect(),
     }
 }
 
