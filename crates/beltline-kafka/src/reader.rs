@@ -27,6 +27,9 @@ struct Held {
     last_asked: Duration,
 }
 
+/// Number and lane of a partition that has been quiet for long.
+type Quiet = (u32, Arc<Mutex<Lane>>);
+
 /// A consumer that is told what to read.
 pub(crate) struct Reader {
     context: Arc<Context>,
@@ -115,7 +118,7 @@ impl Reader {
             return;
         }
         *looked = now;
-        let mut quiet: BTreeMap<Arc<str>, Vec<(u32, Arc<Mutex<Lane>>)>> = BTreeMap::new();
+        let mut quiet: BTreeMap<Arc<str>, Vec<Quiet>> = BTreeMap::new();
         for (partition, held) in self.lanes().iter() {
             // A lane that is in use is not quiet.
             if held.lane.try_lock().is_ok_and(|lane| now.saturating_sub(lane.heard) > QUIET) {

@@ -21,9 +21,6 @@ unsafe extern "C" {
 /// The kind of an event that changes what is assigned.
 pub(crate) const REBALANCE_EVENT: i32 = sys::RD_KAFKA_EVENT_REBALANCE;
 
-/// The kind of an answer to committed offsets.
-pub(crate) const OFFSET_COMMIT_EVENT: i32 = sys::RD_KAFKA_EVENT_OFFSET_COMMIT;
-
 /// A queue of one handle.
 pub(crate) struct Queue {
     pointer: NonNull<sys::rd_kafka_queue_t>,

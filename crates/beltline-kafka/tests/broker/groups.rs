@@ -101,7 +101,7 @@ fn a_group_goes_on_where_it_stopped() {
     let partition = TopicPartition::new(name.clone(), 0);
     write(&log, &partition, values((0..10).map(|number| format!("{number}")))).unwrap();
     {
-        let worker = Worker::start(options(&group), &[name.clone()]);
+        let worker = Worker::start(options(&group), std::slice::from_ref(&name));
         eventually("assigned", || worker.owned().len() == 1);
         assert_eq!(worker.log.committed(&group, std::slice::from_ref(&partition)).unwrap(), [None]);
         assert_eq!(read_to(&worker.log, &partition, 0, 4).len(), 10, "a fetch takes what is there");

@@ -3,7 +3,6 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use beltline_log::Log;
 use beltline_types::TopicPartition;
 
 use crate::support::*;
@@ -25,7 +24,7 @@ fn others_take_over_from_one_that_is_killed() {
     let group = unique("killed");
     let log = connect(options(&group));
     let name = topic(&log, "killed", 4);
-    let worker = Worker::start(options(&group), &[name.clone()]);
+    let worker = Worker::start(options(&group), std::slice::from_ref(&name));
     eventually("all partitions are assigned", || worker.owned().len() == 4);
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "killed::child", "--nocapture"])

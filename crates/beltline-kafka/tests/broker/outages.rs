@@ -21,7 +21,7 @@ fn an_outage_is_said_and_work_goes_on_behind_it() {
     };
     let plain = connect(with(options(&unique("other"))));
     let name = topic(&plain, "outage", 1);
-    let worker = Worker::start(with(exactly_once(&group, &unique("id"))), &[name.clone()]);
+    let worker = Worker::start(with(exactly_once(&group, &unique("id"))), std::slice::from_ref(&name));
     eventually("assigned", || worker.owned().len() == 1);
     let partition = TopicPartition::new(name, 0);
     write(&worker.log, &partition, values(["before".into()])).unwrap();
@@ -77,10 +77,10 @@ fn a_member_that_is_silent_for_too_long_loses_its_partitions() {
         options.rebalance_timeout = Duration::from_secs(6);
         options
     };
-    let first = Worker::start(impatient(exactly_once(&group, &unique("id"))), &[name.clone()]);
+    let first = Worker::start(impatient(exactly_once(&group, &unique("id"))), std::slice::from_ref(&name));
     eventually("assigned", || first.owned().len() == 2);
     first.holds.store(true, Ordering::Release);
-    let second = Worker::start(impatient(options(&group)), &[name.clone()]);
+    let second = Worker::start(impatient(options(&group)), std::slice::from_ref(&name));
     eventually("the other has everything", || second.owned().len() == 2);
     let mut unit = request(&group, vec![]);
     unit.offsets = vec![(TopicPartition::new(name.clone(), 0), 7)];
@@ -109,7 +109,7 @@ fn a_member_that_gives_nothing_back_is_replaced_and_begins_anew() {
         events.clone()
     };
     eventually("assigned", || matches!(hear(&first).last(), Some(GroupEvent::Assigned(list)) if list.len() == 2));
-    let second = Worker::start(impatient.clone(), &[name.clone()]);
+    let second = Worker::start(impatient.clone(), std::slice::from_ref(&name));
     eventually("asked", || hear(&first).iter().any(|event| matches!(event, GroupEvent::Revoking(_))));
     // Nobody minds until the group has to divide anew: then the brokers wait for this one, and in the end go on without.
     let third = Worker::start(impatient, &[name]);

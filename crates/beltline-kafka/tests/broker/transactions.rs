@@ -62,7 +62,7 @@ fn records_and_positions_move_together() {
     let log = connect(options(&group));
     let input = topic(&log, "input", 1);
     let output = TopicPartition::new(topic(&log, "output", 1), 0);
-    let worker = Worker::start(exactly_once(&group, &unique("id")), &[input.clone()]);
+    let worker = Worker::start(exactly_once(&group, &unique("id")), std::slice::from_ref(&input));
     eventually("the partition is assigned", || worker.owned().len() == 1);
     let partition = TopicPartition::new(input, 0);
     let mut unit = request(&group, vec![(output.clone(), values(["out".into()]))]);
@@ -90,13 +90,13 @@ fn a_commit_that_crosses_a_rebalance_is_aborted_and_can_be_repeated() {
     let log = connect(options(&group));
     let input = topic(&log, "input", 4);
     let output = TopicPartition::new(topic(&log, "output", 1), 0);
-    let first = Worker::start(exactly_once(&group, &unique("id")), &[input.clone()]);
+    let first = Worker::start(exactly_once(&group, &unique("id")), std::slice::from_ref(&input));
     eventually("all partitions are assigned", || first.owned().len() == 4);
     let mut others = Vec::new();
     let (begun, mut committed, mut aborted, mut position) = (Instant::now(), 0, 0, 0);
     while begun.elapsed() < Duration::from_secs(6) {
         if others.len() < 3 && begun.elapsed() > Duration::from_millis(1500 * (others.len() as u64 + 1)) {
-            others.push(Worker::start(exactly_once(&group, &unique("id")), &[input.clone()]));
+            others.push(Worker::start(exactly_once(&group, &unique("id")), std::slice::from_ref(&input)));
         }
         position += 1;
         let mut unit = request(&group, vec![(output.clone(), values([format!("{position}")]))]);
@@ -127,7 +127,7 @@ fn one_that_was_fenced_joins_as_somebody_new() {
     let log = connect(options(&group));
     let input = topic(&log, "input", 2);
     let output = TopicPartition::new(topic(&log, "output", 1), 0);
-    let worker = Worker::start(exactly_once(&group, &id), &[input.clone()]);
+    let worker = Worker::start(exactly_once(&group, &id), std::slice::from_ref(&input));
     eventually("assigned", || worker.owned().len() == 2);
     write(&worker.log, &output, values(["first".into()])).unwrap();
     let thief = connect(exactly_once(&unique("other"), &id));
@@ -137,7 +137,7 @@ fn one_that_was_fenced_joins_as_somebody_new() {
     assert_eq!(worker.log.commit(unit).unwrap_err().kind(), ErrorKind::Fenced);
 
     let before = worker.events.lock().unwrap().len();
-    worker.log.join(&group, &[input.clone()]).unwrap();
+    worker.log.join(&group, std::slice::from_ref(&input)).unwrap();
     eventually("assigned anew", || worker.events.lock().unwrap().len() >= before + 2 && worker.owned().len() == 2);
     let events = worker.events.lock().unwrap()[before..].to_vec();
     assert!(matches!(&events[0], beltline_log::GroupEvent::Lost(list) if list.len() == 2), "{events:?}");
