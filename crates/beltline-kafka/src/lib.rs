@@ -19,7 +19,7 @@
 //! - `producer`, `deliveries`: records on their way out, and where they went
 //! - `at_least_once`, `exactly_once`: the two ways to commit
 //! - `topics`: what there is, and making what is missing
-//! - `options`, `context`, `health`, `errors`, `signal`: settings, deadlines, what is wrong, who waits
+//! - `options`, `named`, `context`, `health`, `errors`, `signal`: settings, deadlines, what is wrong, who waits
 //! - `raw`: librdkafka's C interface; the only room with `unsafe`
 //!
 //! librdkafka is used directly, not through the crate `rdkafka`: that one takes deliveries as events, so that its flush
@@ -36,6 +36,7 @@ mod health;
 mod lane;
 mod log;
 mod member;
+mod named;
 mod options;
 mod producer;
 mod raw;

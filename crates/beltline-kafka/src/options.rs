@@ -99,7 +99,7 @@ pub struct KafkaOptions {
     pub warm_partitions: Vec<u32>,
     /// Makes tokens for `sasl.mechanisms=OAUTHBEARER`.
     pub tokens: Option<Arc<dyn TokenSource>>,
-    /// Any other option of librdkafka.
+    /// Any other option of librdkafka; with the prefix `consumer.` or `producer.` for those handles alone.
     pub extra: Vec<(String, String)>,
 }
 
@@ -139,8 +139,9 @@ impl KafkaOptions {
     /// `Usage`, naming the option and what to do.
     pub fn check(&self) -> Result<()> {
         let refuse = |sentence: String| Err(Error::new(ErrorKind::Usage, sentence));
-        for (name, value) in &self.extra {
-            if let Some((_, reason)) = FORBIDDEN.iter().find(|(forbidden, _)| forbidden == name) {
+        for (full_name, value) in &self.extra {
+            let name = bare(full_name);
+            if let Some((_, reason)) = FORBIDDEN.iter().find(|(forbidden, _)| *forbidden == name) {
                 return refuse(format!("the Kafka option {name} cannot be set: {reason}"));
             }
             let is_mechanism = name == "sasl.mechanisms" || name == "sasl.mechanism";
@@ -181,7 +182,16 @@ impl KafkaOptions {
             }
             Role::Reader => self.consumer_settings(&mut settings),
         }
-        settings.0.extend(self.extra.iter().cloned());
+        // What is meant for one kind of handle wins over what is meant for all.
+        let (own, foreign) = match role {
+            Role::Producer => (PRODUCER, CONSUMER),
+            Role::Member | Role::Reader => (CONSUMER, PRODUCER),
+        };
+        let general = self.extra.iter().filter(|(name, _)| !name.starts_with(own) && !name.starts_with(foreign));
+        settings.0.extend(general.cloned());
+        let special =
+            self.extra.iter().filter_map(|(name, value)| Some((name.strip_prefix(own)?.to_owned(), value.clone())));
+        settings.0.extend(special);
         settings.0
     }
 
@@ -236,6 +246,17 @@ impl KafkaOptions {
             settings.put("group.instance.id", instance);
         }
     }
+}
+
+/// What the names of options for consuming handles begin with.
+const CONSUMER: &str = "consumer.";
+
+/// What the names of options for producing handles begin with.
+const PRODUCER: &str = "producer.";
+
+/// The name of an option without the prefix that says for whom it is.
+fn bare(name: &str) -> &str {
+    name.strip_prefix(CONSUMER).or_else(|| name.strip_prefix(PRODUCER)).unwrap_or(name)
 }
 
 struct Settings(Vec<(String, String)>);

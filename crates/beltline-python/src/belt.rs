@@ -23,7 +23,7 @@ use crate::raw::guarded::{Guarded, Hold};
 use crate::subscription::Subscription;
 use crate::table::Table;
 use crate::waker::LoopWaker;
-use crate::{fork, headers, health, sleep};
+use crate::{fork, headers, health, kafka, sleep};
 
 /// The longest wait without a look for signals.
 const SIGNAL_CHECK: Duration = Duration::from_millis(50);
@@ -198,7 +198,7 @@ impl Belt {
         Ok(self.owner.load(Ordering::Relaxed) != 0 && self.enter(py)?.worker.is_some())
     }
 
-    #[pyo3(signature = (*, directory, sync = "interval", sync_interval_ms = 1000, manual_clock = false))]
+    #[pyo3(signature = (*, directory, sync = "interval", sync_interval_ms = 1000, manual_clock = false, kafka = None))]
     fn open(
         &self,
         py: Python<'_>,
@@ -206,6 +206,7 @@ impl Belt {
         sync: &str,
         sync_interval_ms: u64,
         manual_clock: bool,
+        kafka: Option<Bound<'_, PyDict>>,
     ) -> PyResult<()> {
         let sync = sync_policy(py, sync, sync_interval_ms)?;
         let mut inner = self.enter(py)?;
@@ -216,14 +217,24 @@ impl Belt {
         let waker: Waker = Arc::new(move || waker_shared.waker.wake());
         let options = inner.options.clone();
         let (local, clock) = match directory {
+            None if kafka.is_some() => {
+                let message = "a belt on Kafka needs a directory for copies of its tables".to_owned();
+                return Err(raise(py, "ImproperlyConfigured", message));
+            }
             Some(_) if manual_clock => {
                 let message = "a clock moved by hand is for belts in memory: directory=None".to_owned();
                 return Err(raise(py, "ImproperlyConfigured", message));
             }
             Some(directory) => {
                 let arguments: Vec<String> = py.import("sys")?.getattr("argv")?.extract().unwrap_or_default();
-                let holder = arguments.join(" ");
-                let opened = py.detach(|| Local::open(Path::new(&directory), &LocalOptions { sync, holder }));
+                let (directory, holder) = (Path::new(&directory), arguments.join(" "));
+                let opened = match kafka {
+                    Some(given) => {
+                        let given = kafka::options(py, &given, &options)?;
+                        py.detach(|| kafka::open(given, directory, &holder))
+                    }
+                    None => py.detach(|| Local::open(directory, &LocalOptions { sync, holder })),
+                };
                 (opened.for_python(py)?, None)
             }
             None => {

@@ -7,6 +7,7 @@
 //! - `cursor`: what a task works on, as tables see it
 //! - `table`, `table_iterator`, `shard_access`, `convert`: tables as mappings
 //! - `records`: instances of the user's classes
+//! - `kafka`: from options to a log on Apache Kafka
 //! - `message`, `subscription`, `headers`, `errors`, `fork`, `made`, `waker`: the rest
 //! - `last_resort`: the shutdown deadline, for when no Python code can run
 //! - `raw`: the only room with `unsafe`
@@ -21,6 +22,7 @@ mod fork;
 mod headers;
 mod health;
 mod inner;
+mod kafka;
 mod last_resort;
 mod made;
 mod message;

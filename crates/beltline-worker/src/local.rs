@@ -29,7 +29,7 @@ impl Default for LocalOptions {
 
 /// A worker's log, and the directory it holds for as long as this lives.
 pub struct Local {
-    /// The embedded log, for what needs no worker: topics, single reads.
+    /// The log, for what needs no worker: topics, single reads.
     pub log: Arc<dyn Log>,
     store: Store,
     clock: Arc<dyn Clock>,
@@ -62,6 +62,13 @@ impl Local {
         let log = EmbeddedLog::in_memory(clock.clone())?;
         let store = Store::new(Arc::new(MemoryFiles::default()), PathBuf::from("tables"), StoreOptions::default());
         Ok(Local { log: Arc::new(log), store, clock, directory: None, notice: None })
+    }
+
+    /// A worker's place on this machine, for a log that is kept elsewhere: here are only copies of its tables.
+    pub fn with_log(log: Arc<dyn Log>, directory: DataDirectory) -> Local {
+        let store = Store::new(Arc::new(RealFiles), directory.store_path(), StoreOptions::default());
+        let clock = Arc::new(SystemClock::default());
+        Local { log, store, clock, directory: Some(directory), notice: None }
     }
 
     /// Makes the worker, which holds the directory from now on.
