@@ -172,6 +172,26 @@ impl Lane {
         Some(place)
     }
 
+    /// [`Lane::finish`] and [`Lane::step`] in one, for the only event in flight and when neither leaves the batch: its
+    /// entry is written over. `None` changes nothing.
+    #[inline]
+    pub(crate) fn advance(&mut self, offset: Offset, now: Duration) -> Option<Place> {
+        if self.index + 1 >= self.count || self.in_flight.len() != 1 {
+            return None;
+        }
+        let only = self.in_flight.front_mut()?;
+        if only.offset != offset || only.state != State::Handed || only.batch != self.batch {
+            return None;
+        }
+        let place = Place { offset: self.current.as_ref()?.offset(self.index as usize), batch: self.batch, index: self.index };
+        only.offset = place.offset;
+        only.index = place.index;
+        self.index += 1;
+        self.next_offset = place.offset + 1;
+        self.front_since = now;
+        Some(place)
+    }
+
     /// Marks an event as finished and moves the position as far as it goes.
     #[inline]
     pub(crate) fn finish(&mut self, offset: Offset, now: Duration) -> Finished {

@@ -67,6 +67,19 @@ impl Decode {
         }
     }
 
+    /// As [`Decode::run`], without calling into Python and without dropping a `Py`; `None` leaves it to that.
+    #[inline]
+    pub fn quick<'py>(&self, py: Python<'py>, bytes: Option<&[u8]>) -> Option<Bound<'py, PyAny>> {
+        let Some(bytes) = bytes else { return Some(py.None().into_bound(py)) };
+        match self {
+            Decode::Record(decoder) => decoder.get().quick(py, bytes),
+            Decode::Bytes => Some(PyBytes::new(py, bytes).into_any()),
+            Decode::Text => std::str::from_utf8(bytes).ok().map(|text| PyString::new(py, text).into_any()),
+            Decode::Skip => Some(py.None().into_bound(py)),
+            Decode::Function(_) => None,
+        }
+    }
+
     /// For the garbage collector.
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self {

@@ -49,12 +49,11 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<belt::Belt>()?;
     module.add_class::<subscription::Subscription>()?;
     module.add_class::<queue::Queue>()?;
-    module.add_class::<stream::Stream>()?;
+    module.add("Stream", raw::stepping::stream_type(py)?)?;
     module.add_class::<message::Message>()?;
     module.add_class::<table::Table>()?;
     module.add_class::<records::RecordDecoder>()?;
     module.add_class::<records::RecordEncoder>()?;
     module.add_function(wrap_pyfunction!(current_stream, module)?)?;
-    raw::stop::install_send(&py.get_type::<awaiter::Awaiter>());
     fork::watch(py)
 }

@@ -56,6 +56,16 @@ pub struct Pace {
 }
 
 impl Pace {
+    /// Counts an event; says whether [`Pace::is_over`] is to be asked instead.
+    #[inline]
+    fn is_worth_a_look(&mut self) -> bool {
+        if self.events + 1 >= EVENTS_PER_LOOK {
+            return true;
+        }
+        self.events += 1;
+        false
+    }
+
     /// Whether the loop should have a turn now.
     #[inline]
     fn is_over(&mut self) -> bool {
@@ -89,11 +99,86 @@ enum Found {
     End,
 }
 
+/// What the quick way came to.
+pub enum Quick<'py> {
+    /// The next event.
+    Event(Bound<'py, PyAny>),
+    /// The next record was taken up, but decoding it needs more.
+    Taken,
+    /// Nothing was done.
+    Nothing,
+}
+
+/// The common step: the task and the partition are those of the event before, which was the stream's to finish, and the
+/// next record lies beside it. It runs without what PyO3 knows of an attachment, so nothing in here may drop a `Py`.
+#[inline]
+pub fn quick<'py>(this: &Stream, py: Python<'py>, caller: Caller) -> Quick<'py> {
+    let Source::Topics(subscription) = &this.source else { return Quick::Nothing };
+    if !context::is_current(py, &this.cursor) {
+        return Quick::Nothing;
+    }
+    let Some(mut state) = this.try_hold(py) else { return Quick::Nothing };
+    let State { current, sleeping, closed, mode, auto_ack, batch, pace, .. } = &mut *state;
+    let (Some(record), None, None) = (&mut current.record, &current.extras, &*sleeping) else { return Quick::Nothing };
+    if !record.owned || !*auto_ack || *closed || *mode != Mode::Values {
+        return Quick::Nothing;
+    }
+    if caller == Caller::Await && pace.is_worth_a_look() {
+        return Quick::Nothing;
+    }
+    let Some(mut inner) = subscription.get().belt.get().try_enter(py) else { return Quick::Nothing };
+    let Some(ticket) = inner.worker.as_mut().and_then(|worker| worker.core.advance(&record.ticket)) else {
+        return Quick::Nothing;
+    };
+    record.ticket = ticket;
+    this.cursor.get().take_up(record.partition);
+    let (old, batch) = (current.value.take(), batch.take());
+    drop(inner);
+    drop(state);
+    // What is given up, and what is decoded, may run code of the user's.
+    if let Some(old) = old {
+        old.drop_ref(py);
+    }
+    let Some(batch) = batch else { return Quick::Taken };
+    let value = this.value_decode.quick(py, batch.get(ticket.index_in_batch()).value);
+    let Some(mut state) = this.try_hold(py) else { return Quick::Taken };
+    state.batch = Some(batch);
+    match value {
+        Some(value) => {
+            let replaced = state.current.value.replace(value.clone().unbind());
+            drop(state);
+            if let Some(replaced) = replaced {
+                replaced.drop_ref(py);
+            }
+            Quick::Event(value)
+        }
+        None => Quick::Taken,
+    }
+}
+
+/// Takes the stream one event further, after [`quick`] did not; `taken` says that it has taken a record up.
+///
+/// # Errors
+/// What the decoder or the policy for undecodable records raises, a fatal error of the belt, or a second consumer.
+pub fn resume(stream: &Bound<'_, Stream>, caller: Caller, taken: bool) -> PyResult<Step> {
+    if taken {
+        let (py, this) = (stream.py(), stream.get());
+        let state = this.hold(py)?;
+        let found = (state.current.record, state.batch.clone(), state.mode);
+        drop(state);
+        if let (Some(record), Some(batch), mode) = found
+            && let Some(value) = deliver_record(this, py, record.ticket, batch, mode)?
+        {
+            return Ok(Step::Event(value));
+        }
+    }
+    step(stream, caller)
+}
+
 /// Takes the stream one event further.
 ///
 /// # Errors
 /// What the decoder or the policy for undecodable records raises, a fatal error of the belt, or a second consumer.
-#[inline]
 pub fn step(stream: &Bound<'_, Stream>, caller: Caller) -> PyResult<Step> {
     let (py, this) = (stream.py(), stream.get());
     if context::set_current(this.cursor.bind(py))? {
@@ -143,7 +228,6 @@ fn finish(state: &mut State, core: &mut Core) -> Current {
     std::mem::take(&mut state.current)
 }
 
-#[inline]
 fn take_record(
     this: &Stream,
     subscription: &crate::subscription::Subscription,
@@ -180,7 +264,7 @@ fn take_record(
                     Some(last) if Arc::ptr_eq(&last, batch) => last,
                     _ => batch.clone(),
                 };
-                state.current.record = Some(Taken { ticket, owned: true });
+                state.current.record = Some(Taken { ticket, partition, owned: true });
                 this.cursor.get().take_up(partition);
                 Ok(Found::Record { ticket, batch, mode: state.mode })
             }
@@ -221,7 +305,6 @@ fn take_item(this: &Stream, queue: &queue::Queue, py: Python<'_>, caller: Caller
 }
 
 /// Decodes a record and makes it the event in hand; `None` when it was skipped.
-#[inline]
 fn deliver_record(
     this: &Stream,
     py: Python<'_>,

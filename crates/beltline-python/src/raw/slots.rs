@@ -87,18 +87,19 @@ impl SlotClass {
         }
     }
 
-    /// A new instance with empty slots.
-    ///
-    /// # Errors
-    /// `MemoryError`.
+    /// A new instance with empty slots; `None` when memory is short.
     #[inline]
-    pub fn make<'py>(&self, py: Python<'py>) -> PyResult<SlotObject<'py, '_>> {
+    pub fn make<'py>(&self, py: Python<'py>) -> Option<SlotObject<'py, '_>> {
         let class = self.class.as_ptr().cast::<ffi::PyTypeObject>();
         // SAFETY: the class is a live heap type (a Python class with slots of its own) whose `__new__` is that of
         // `object`, so allocating is all that making an instance takes; the result is a new reference or null with an
         // error.
-        let object = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyType_GenericAlloc(class, 0))? };
-        Ok(SlotObject { class: self, object })
+        let object = unsafe { Bound::from_owned_ptr_or_opt(py, ffi::PyType_GenericAlloc(class, 0)) };
+        if object.is_none() {
+            // SAFETY: the lock is held; whoever goes on will run into the same want.
+            unsafe { ffi::PyErr_Clear() };
+        }
+        Some(SlotObject { class: self, object: object? })
     }
 }
 

@@ -77,7 +77,10 @@ impl TextCache {
         repeats.note(false);
         let text = ascii_text(py, bytes).unbind();
         // A text has no destructor that could come back here.
-        *place = Place { bytes: key, len: bytes.len() as u8, text: Some(text.clone_ref(py)) };
+        (place.bytes, place.len) = (key, bytes.len() as u8);
+        if let Some(old) = place.text.replace(text.clone_ref(py)) {
+            old.drop_ref(py);
+        }
         text.into_any()
     }
 }
