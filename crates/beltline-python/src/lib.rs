@@ -51,7 +51,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<queue::Queue>()?;
     module.add("Stream", raw::stepping::stream_type(py)?)?;
     module.add_class::<message::Message>()?;
-    module.add_class::<table::Table>()?;
+    module.add("Table", raw::mapping::table_type(py)?)?;
     module.add_class::<records::RecordDecoder>()?;
     module.add_class::<records::RecordEncoder>()?;
     module.add_function(wrap_pyfunction!(current_stream, module)?)?;

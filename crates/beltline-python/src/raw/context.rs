@@ -43,6 +43,13 @@ pub fn current(py: Python<'_>) -> PyResult<Option<Bound<'_, Cursor>>> {
     Ok(get(py)?.and_then(|value| value.cast_into::<Cursor>().ok()))
 }
 
+/// The partition of the event the running task or thread works on; `None` also where that is not the whole answer.
+#[inline]
+pub fn current_partition(py: Python<'_>) -> Option<u32> {
+    let current = get(py).ok()??;
+    current.cast::<Cursor>().ok()?.get().partition()
+}
+
 /// Whether `cursor` is the current one; also false when nobody can say.
 #[inline]
 pub fn is_current(py: Python<'_>, cursor: &Py<Cursor>) -> bool {

@@ -1,13 +1,16 @@
 //! The only room with `unsafe`: what the safe face of PyO3 does not offer, each piece as small as it can be.
 //!
 //! - `guarded`: a cell whose content is borrowed for the time of one Rust call, without a lock
-//! - `slot`: what type slots need that are written by hand; `stepping`: those of streams and awaiters
+//! - `slot`: what type slots need that are written by hand; `stepping`: those of streams and awaiters; `mapping`: those of tables
+//! - `numbers`: integers of 64 bits
 //! - `stop`: `StopIteration` re-used from event to event
 //! - `slots`: attributes written by their offset
 //! - `context`: the context variable that says which stream the running task works on; `thread`: which thread runs
 
 pub mod context;
 pub mod guarded;
+pub mod mapping;
+pub mod numbers;
 mod slot;
 pub mod slots;
 pub mod stepping;
