@@ -5,7 +5,7 @@
 //! - `belt`: a worker a Python thread turns; `inner` is its changing part, `health` what it says about itself
 //! - `stream`, `step`, `awaiter`, `sleep`: iterating over events; `queue` is a source in memory, `decode` makes values
 //! - `cursor`: what a task works on, as tables see it
-//! - `table`, `table_iterator`, `shard_access`, `convert`: tables as mappings
+//! - `table`, `table_iterator`, `shard_access`, `known_keys`, `convert`: tables as mappings
 //! - `records`: instances of the user's classes
 //! - `message`, `subscription`, `headers`, `errors`, `fork`, `made`, `waker`: the rest
 //! - `raw`: the only room with `unsafe`
@@ -20,6 +20,7 @@ mod fork;
 mod headers;
 mod health;
 mod inner;
+mod known_keys;
 mod made;
 mod message;
 mod queue;

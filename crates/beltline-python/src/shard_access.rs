@@ -3,37 +3,27 @@
 use std::sync::atomic::Ordering;
 
 use beltline_engine::{Core, TableId};
-use beltline_table::{Key, Shard, Slot, Value};
+use beltline_table::{Shard, Slot, Value};
 use beltline_types::partition_of;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyFloat, PyString};
 
 use crate::belt::Belt;
 use crate::convert::{Given, OwnedKey, ValueKind};
 use crate::errors::raise;
 use crate::inner::Inner;
+use crate::known_keys::KnownKeys;
+use crate::raw::context;
 use crate::raw::guarded::Hold;
-use crate::raw::{context, numbers};
 use crate::table::Table;
 
 /// The belt a table's shards belong to.
 pub(crate) struct Attachment {
     pub(crate) belt: Py<Belt>,
-    id: TableId,
+    pub(crate) id: TableId,
     pub(crate) changelog: String,
     pub(crate) partitions: u32,
-    memo: Option<Memo>,
-}
-
-/// The key that was read last, and where it was: `table[key] += 1` is a read and then a write with the same object.
-struct Memo {
-    /// An exact `str` or `int`: the same object is the same key, for as long as somebody refers to it, as this does.
-    key: Py<PyAny>,
-    partition: u32,
-    /// Of the shard; any other makes `slot` stale.
-    version: u64,
-    slot: Slot,
+    pub(crate) known: KnownKeys,
 }
 
 /// What the task at hand may see of a table.
@@ -76,7 +66,7 @@ impl Table {
             let message = format!("table {} belongs to another belt, which still runs", self.name);
             return Err(raise(py, "ImproperlyConfigured", message));
         }
-        let old = attachment.replace(Attachment { belt, id, changelog, partitions, memo: None });
+        let old = attachment.replace(Attachment { belt, id, changelog, partitions, known: KnownKeys::default() });
         self.told_foreign.store(false, Ordering::Relaxed);
         drop(attachment);
         drop(old);
@@ -95,68 +85,6 @@ impl Table {
     #[cold]
     fn unattached(&self) -> PyErr {
         PyRuntimeError::new_err(format!("table {} has no content yet: the app has not started", self.name))
-    }
-
-    /// A number that is there, under a key that needs no call: the common read. `None` leaves it to the general way.
-    /// Nothing in here drops a `Py`: see [`crate::step::quick`].
-    #[inline]
-    pub fn quick_get<'py>(&self, key: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
-        let py = key.py();
-        let partition = context::current_partition(py)?;
-        let given = plain_key(key)?;
-        let mut attachment = self.attachment.try_hold(py)?;
-        let Attachment { belt, id, memo, .. } = attachment.as_mut()?;
-        let inner = belt.get().try_enter(py)?;
-        let shard = inner.worker.as_ref()?.core.shard(*id, partition)?;
-        let slot = shard.find(given)?;
-        let (version, value) = (shard.version(), shard.value(slot)?);
-        let value = match value {
-            Value::Int(number) => Ok(*number),
-            Value::Float(number) => Err(*number),
-            Value::Encoded(_) => return None,
-        };
-        match memo {
-            Some(memo) if memo.key.is(key) => (memo.partition, memo.version, memo.slot) = (partition, version, slot),
-            _ => {
-                // A plain text or number ends without running code of anybody's.
-                let made = Memo { key: key.clone().unbind(), partition, version, slot };
-                if let Some(before) = memo.replace(made) {
-                    before.key.drop_ref(py);
-                }
-            }
-        }
-        Some(match value {
-            Ok(number) => numbers::int(py, number),
-            Err(number) => PyFloat::new(py, number).into_any(),
-        })
-    }
-
-    /// Writes a number under a key that is there: the common write. `false` leaves it to the general way.
-    #[inline]
-    pub fn quick_set(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> bool {
-        self.try_quick_set(key, value).unwrap_or(false)
-    }
-
-    #[inline]
-    fn try_quick_set(&self, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> Option<bool> {
-        let py = key.py();
-        if self.codec.kind != ValueKind::Json {
-            return None;
-        }
-        let partition = context::current_partition(py)?;
-        let value = match numbers::int_of(value) {
-            Some(number) => Value::Int(number),
-            None => Value::Float(value.cast_exact::<PyFloat>().ok()?.value()),
-        };
-        let mut attachment = self.attachment.try_hold(py)?;
-        let Attachment { belt, id, memo, .. } = attachment.as_mut()?;
-        let mut inner = belt.get().try_enter(py)?;
-        let shard = inner.worker.as_mut()?.core.shard_mut(*id, partition)?;
-        let slot = match memo {
-            Some(memo) if memo.key.is(key) && memo.partition == partition && memo.version == shard.version() => memo.slot,
-            _ => shard.find(plain_key(key)?)?,
-        };
-        Some(shard.set_slot(slot, value))
     }
 
     /// What the running task may see, from the stream it iterates.
@@ -273,15 +201,6 @@ impl Table {
             Sight::Shard(partition) => partition..partition + 1,
             _ => 0..all,
         })
-    }
-}
-
-/// A key that a shard takes as it is.
-#[inline]
-fn plain_key<'a>(key: &'a Bound<'_, PyAny>) -> Option<Key<'a>> {
-    match key.cast_exact::<PyString>() {
-        Ok(text) => text.to_str().ok().map(Key::Text),
-        Err(_) => numbers::int_of(key).map(Key::Int),
     }
 }
 

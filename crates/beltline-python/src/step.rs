@@ -140,7 +140,7 @@ pub fn quick<'py>(this: &Stream, py: Python<'py>, caller: Caller) -> Quick<'py> 
         old.drop_ref(py);
     }
     let Some(batch) = batch else { return Quick::Taken };
-    let value = this.value_decode.quick(py, batch.get(ticket.index_in_batch()).value);
+    let value = this.value_decode.quick(py, batch.value(ticket.index_in_batch()));
     let Some(mut state) = this.try_hold(py) else { return Quick::Taken };
     state.batch = Some(batch);
     match value {

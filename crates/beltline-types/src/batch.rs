@@ -262,6 +262,19 @@ impl Batch {
         RecordView { offset: self.base_offset + Offset::from(word(record, 0)), timestamp, key, value, headers }
     }
 
+    /// The value of record `index`, without looking at the rest of it; panics when there is none, as indexing does.
+    #[inline]
+    pub fn value(&self, index: usize) -> Option<&[u8]> {
+        let record = &self.bytes[self.starts[index] as usize..];
+        let head = record.first_chunk::<RECORD_HEAD>()?;
+        let (key_len, value_len) = (word(head, 4), word(head, 8));
+        if value_len == NULL {
+            return None;
+        }
+        let at = RECORD_HEAD + if key_len == NULL { 0 } else { key_len as usize };
+        Some(&record[at..at + value_len as usize])
+    }
+
     /// The records in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = RecordView<'_>> {
         (0..self.len()).map(|index| self.get(index))

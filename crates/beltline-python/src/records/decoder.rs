@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyFloat, PyString, PyType};
 
 use crate::raw::guarded::Guarded;
+use crate::raw::numbers;
 use crate::raw::slots::{SlotClass, SlotObject};
 use crate::records::text_cache::{Repeats, TextCache};
 
@@ -39,7 +40,7 @@ struct Fill<'a, 'class, 'py> {
 }
 
 impl RecordSink for Fill<'_, '_, '_> {
-    #[inline]
+    #[inline(always)]
     fn field(&mut self, index: usize, value: Scalar<'_>) {
         let py = self.py;
         let value = match value {
@@ -48,10 +49,7 @@ impl RecordSink for Fill<'_, '_, '_> {
                 None => return,
             },
             Scalar::Text(text) => PyString::new(py, &text).into_any().unbind(),
-            Scalar::Int(number) => match number.into_pyobject(py) {
-                Ok(number) => number.into_any().unbind(),
-                Err(never) => match never {},
-            },
+            Scalar::Int(number) => numbers::int(py, number).unbind(),
             Scalar::Float(number) => PyFloat::new(py, number).into_any().unbind(),
             Scalar::Bool(flag) => PyBool::new(py, flag).to_owned().into_any().unbind(),
             Scalar::Null => py.None(),
