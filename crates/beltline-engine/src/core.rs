@@ -418,21 +418,26 @@ impl Core {
     }
 
     /// [`Core::done`] and [`Core::next`] of the event's own subscription in one: most of the time the event is the only one
-    /// in flight and the next one is beside it. `None` changes nothing, and the two are to be called instead.
-    #[inline]
-    pub fn advance(&mut self, ticket: &Ticket) -> Option<Ticket> {
+    /// in flight and the next one is beside it. `ticket` becomes that of the next event. `false` changes nothing, and the
+    /// two are to be called instead.
+    #[inline(always)]
+    pub fn advance(&mut self, ticket: &mut Ticket) -> bool {
         if self.gated || ticket.epoch != self.epoch {
-            return None;
+            return false;
         }
-        let subscription = self.subscriptions.get_mut(ticket.subscription as usize)?;
+        let Some(subscription) = self.subscriptions.get_mut(ticket.subscription as usize) else { return false };
         if subscription.turn != ticket.lane as usize || subscription.returned > 0 {
-            return None;
+            return false;
         }
-        let lane = subscription.lanes.get_mut(ticket.lane as usize).filter(|lane| lane.ready)?;
-        let Place { offset, batch, index } = lane.advance(ticket.offset, self.now)?;
+        let Some(lane) = subscription.lanes.get_mut(ticket.lane as usize) else { return false };
+        if !lane.ready {
+            return false;
+        }
+        let Some((offset, index)) = lane.advance(ticket.offset, self.now) else { return false };
+        (ticket.offset, ticket.index) = (offset, index);
         self.counters.events += 1;
         self.count_finished();
-        Some(Ticket { offset, batch, index, ..*ticket })
+        true
     }
 
     #[inline]

@@ -57,7 +57,7 @@ impl Belt {
     }
 
     /// As [`Belt::enter`], where an error would only lead to a slower way that reports it.
-    #[inline]
+    #[inline(always)]
     pub fn try_enter(&self, py: Python<'_>) -> Option<Hold<'_, Inner>> {
         if self.made_in != fork::generation() || self.owner.load(Ordering::Relaxed) != current_thread() {
             return None;

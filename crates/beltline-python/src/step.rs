@@ -127,10 +127,11 @@ pub fn quick<'py>(this: &Stream, py: Python<'py>, caller: Caller) -> Quick<'py> 
         return Quick::Nothing;
     }
     let Some(mut inner) = subscription.get().belt.get().try_enter(py) else { return Quick::Nothing };
-    let Some(ticket) = inner.worker.as_mut().and_then(|worker| worker.core.advance(&record.ticket)) else {
-        return Quick::Nothing;
-    };
-    record.ticket = ticket;
+    match &mut inner.worker {
+        Some(worker) if worker.core.advance(&mut record.ticket) => {}
+        _ => return Quick::Nothing,
+    }
+    let index = record.ticket.index_in_batch();
     this.cursor.get().take_up(record.partition);
     let (old, batch) = (current.value.take(), batch.take());
     drop(inner);
@@ -140,7 +141,7 @@ pub fn quick<'py>(this: &Stream, py: Python<'py>, caller: Caller) -> Quick<'py> 
         old.drop_ref(py);
     }
     let Some(batch) = batch else { return Quick::Taken };
-    let value = this.value_decode.quick(py, batch.value(ticket.index_in_batch()));
+    let value = this.value_decode.quick(py, batch.value(index));
     let Some(mut state) = this.try_hold(py) else { return Quick::Taken };
     state.batch = Some(batch);
     match value {

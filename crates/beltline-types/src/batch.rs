@@ -171,7 +171,7 @@ pub struct Batch {
     /// The records, then [`BATCH_PADDING`] zero bytes.
     bytes: Box<[u8]>,
     /// Where each record starts.
-    starts: Box<[u32]>,
+    starts: Vec<u32>,
 }
 
 impl Batch {
@@ -181,7 +181,9 @@ impl Batch {
     /// # Errors
     /// [`ErrorKind::Corrupt`] when a record does not fit its bytes or offsets do not grow.
     pub fn parse(base_offset: Offset, next_offset: Offset, records: &[u8]) -> Result<Batch> {
-        let mut starts = Vec::with_capacity(records.len() / 64);
+        // Records of one partition are mostly of one size.
+        let first = record_size(records).unwrap_or(RECORD_HEAD);
+        let mut starts = Vec::with_capacity(records.len() / first + 1);
         let mut at = 0usize;
         let mut previous: Option<u32> = None;
         let corrupt = |at: usize| {
@@ -208,7 +210,7 @@ impl Batch {
         let mut bytes = Vec::with_capacity(records.len() + BATCH_PADDING);
         bytes.extend_from_slice(records);
         bytes.resize(records.len() + BATCH_PADDING, 0);
-        Ok(Batch { base_offset, next_offset, bytes: bytes.into_boxed_slice(), starts: starts.into_boxed_slice() })
+        Ok(Batch { base_offset, next_offset, bytes: bytes.into_boxed_slice(), starts })
     }
 
     /// Offset of the place where the first record stood when the batch was written.
@@ -233,11 +235,11 @@ impl Batch {
 
     /// Bytes of memory held, for limits.
     pub fn byte_len(&self) -> usize {
-        self.bytes.len() + 4 * self.starts.len()
+        self.bytes.len() + 4 * self.starts.capacity()
     }
 
     /// Offset of record `index`, without looking at the rest of it.
-    #[inline]
+    #[inline(always)]
     pub fn offset(&self, index: usize) -> Offset {
         self.base_offset + Offset::from(word(&self.bytes[self.starts[index] as usize..], 0))
     }
@@ -263,7 +265,7 @@ impl Batch {
     }
 
     /// The value of record `index`, without looking at the rest of it; panics when there is none, as indexing does.
-    #[inline]
+    #[inline(always)]
     pub fn value(&self, index: usize) -> Option<&[u8]> {
         let record = &self.bytes[self.starts[index] as usize..];
         let head = record.first_chunk::<RECORD_HEAD>()?;

@@ -51,7 +51,7 @@ pub fn current_partition(py: Python<'_>) -> Option<u32> {
 }
 
 /// Whether `cursor` is the current one; also false when nobody can say.
-#[inline]
+#[inline(always)]
 pub fn is_current(py: Python<'_>, cursor: &Py<Cursor>) -> bool {
     let Some(variable) = VARIABLE.get(py) else { return false };
     let mut value = ptr::null_mut();
