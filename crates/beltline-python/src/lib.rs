@@ -55,6 +55,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("Table", raw::mapping::table_type(py)?)?;
     module.add_class::<records::RecordDecoder>()?;
     module.add_class::<records::RecordEncoder>()?;
+    module.add_class::<records::JsonDecoder>()?;
     module.add_function(wrap_pyfunction!(current_stream, module)?)?;
     fork::watch(py)
 }

@@ -127,9 +127,8 @@ pub fn quick<'py>(this: &Stream, py: Python<'py>, caller: Caller) -> Quick<'py> 
         return Quick::Nothing;
     }
     let Some(mut inner) = subscription.get().belt.get().try_enter(py) else { return Quick::Nothing };
-    match &mut inner.worker {
-        Some(worker) if worker.core.advance(&mut record.ticket) => {}
-        _ => return Quick::Nothing,
+    if !inner.worker.as_mut().is_some_and(|worker| worker.core.advance(&mut record.ticket)) {
+        return Quick::Nothing;
     }
     let index = record.ticket.index_in_batch();
     this.cursor.get().take_up(record.partition);

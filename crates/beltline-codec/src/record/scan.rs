@@ -38,16 +38,17 @@ pub enum Scalar<'a> {
 
 /// The place after blanks.
 #[inline]
-pub(crate) fn skip_blanks(bytes: &[u8], mut at: usize) -> usize {
+pub fn skip_blanks(bytes: &[u8], mut at: usize) -> usize {
     while matches!(bytes.get(at), Some(b' ' | b'\n' | b'\t' | b'\r')) {
         at += 1;
     }
     at
 }
 
-/// Reads the scalar at `at`; returns it and the place after it. `None` for anything else.
+/// Reads the scalar at `at`; returns it and the place after it. `None` for anything else, and for what is left to a
+/// general parser: `-0`, integers beyond 64 bits, floats that are not finite, lone surrogates.
 #[inline]
-pub(crate) fn scalar(bytes: &[u8], at: usize) -> Option<(Scalar<'_>, usize)> {
+pub fn scalar(bytes: &[u8], at: usize) -> Option<(Scalar<'_>, usize)> {
     match bytes.get(at)? {
         b'"' => string(bytes, at),
         b'-' | b'0'..=b'9' => number(bytes, at),
@@ -153,8 +154,11 @@ pub(crate) fn number(bytes: &[u8], start: usize) -> Option<(Scalar<'_>, usize)> 
     }
     if !matches!(bytes.get(at), Some(b'.' | b'e' | b'E')) {
         // JSON parsers do not agree on what -0 is.
-        if whole > MAX_INT_DIGITS || (negative && mantissa == 0) {
+        if negative && mantissa == 0 {
             return None;
+        }
+        if whole > MAX_INT_DIGITS {
+            return json::read_int(&bytes[start..at]).map(|number| (Scalar::Int(number), at));
         }
         let number = mantissa as i64;
         return Some((Scalar::Int(if negative { -number } else { number }), at));

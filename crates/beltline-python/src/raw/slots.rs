@@ -5,7 +5,7 @@ use std::ffi::c_int;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyType};
+use pyo3::types::{PyDict, PyString, PyType};
 
 /// `Py_T_OBJECT_EX`: a slot that holds one object or null.
 const OBJECT_SLOT: c_int = 16;
@@ -172,4 +172,23 @@ pub fn ascii_text<'py>(py: Python<'py>, bytes: &[u8]) -> Bound<'py, PyString> {
         }
         PyString::new(py, std::str::from_utf8_unchecked(bytes))
     }
+}
+
+unsafe extern "C" {
+    /// Not in the headers for everybody, but exported by every version from 3.11 on, and used by many extensions.
+    fn _PyDict_NewPresized(size: ffi::Py_ssize_t) -> *mut ffi::PyObject;
+}
+
+/// An empty dict with room for so many entries: one that grows on its way is made twice.
+#[inline]
+pub fn sized_dict(py: Python<'_>, size: usize) -> Bound<'_, PyDict> {
+    /// Up to here a new dict has the room anyway.
+    const SMALL: usize = 5;
+    /// What one record has said about the next one is no reason for more.
+    const LARGE: usize = 1000;
+    if size <= SMALL {
+        return PyDict::new(py);
+    }
+    // SAFETY: the call returns a new dict, or null when memory is short, which becomes a panic as everywhere in PyO3.
+    unsafe { Bound::from_owned_ptr(py, _PyDict_NewPresized(size.min(LARGE) as ffi::Py_ssize_t)).cast_into_unchecked() }
 }

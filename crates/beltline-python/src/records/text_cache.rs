@@ -35,7 +35,7 @@ struct Place {
 
 /// At most [`MAX_BYTES`] bytes as numbers, the first one lowest.
 #[inline]
-fn words(bytes: &[u8]) -> [u64; 2] {
+pub fn words(bytes: &[u8]) -> [u64; 2] {
     let len = bytes.len();
     if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
         // The two overlap: of the last eight bytes those stay that the first eight have not.
