@@ -12,7 +12,7 @@
 //! | 8 | timestamp, ms since the epoch |
 //! | … | key, value, headers |
 
-use crate::{Error, ErrorKind, HeaderIter, Offset, Result, Timestamp};
+use crate::{Error, ErrorKind, HeaderIter, Offset, Result, Timestamp, spare};
 
 /// Zero bytes kept readable after the last record, so that decoders may load whole words at its end.
 pub const BATCH_PADDING: usize = 32;
@@ -169,7 +169,7 @@ pub struct Batch {
     base_offset: Offset,
     next_offset: Offset,
     /// The records, then [`BATCH_PADDING`] zero bytes.
-    bytes: Box<[u8]>,
+    bytes: Vec<u8>,
     /// Where each record starts.
     starts: Vec<u32>,
 }
@@ -207,10 +207,10 @@ impl Batch {
             starts.push(at as u32);
             at += size;
         }
-        let mut bytes = Vec::with_capacity(records.len() + BATCH_PADDING);
+        let mut bytes = spare::take(records.len() + BATCH_PADDING);
         bytes.extend_from_slice(records);
         bytes.resize(records.len() + BATCH_PADDING, 0);
-        Ok(Batch { base_offset, next_offset, bytes: bytes.into_boxed_slice(), starts })
+        Ok(Batch { base_offset, next_offset, bytes, starts })
     }
 
     /// Offset of the place where the first record stood when the batch was written.
@@ -302,7 +302,13 @@ impl Batch {
     }
 }
 
-#[inline]
+impl Drop for Batch {
+    fn drop(&mut self) {
+        spare::give(std::mem::take(&mut self.bytes));
+    }
+}
+
+#[inline(always)]
 fn word(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }

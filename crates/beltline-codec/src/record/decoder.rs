@@ -179,20 +179,43 @@ impl RecordDecoder {
     /// Gives the value at `at` to the sink; returns the place after it.
     #[inline]
     fn value(&self, bytes: &[u8], at: usize, index: usize, sink: &mut impl RecordSink) -> Option<usize> {
-        // What the field is most likely to hold first, and without the detour over all kinds.
-        if self.fields.get(index)?.kind == FieldKind::Text && bytes.get(at) == Some(&b'"') {
-            let end = scan::plain_end(bytes, at + 1);
-            if bytes.get(end) == Some(&b'"') {
-                sink.field(index, Scalar::Ascii(&bytes[at + 1..end]));
-                return Some(end + 1);
+        // What the field is most likely to hold first, and without the detour over everything it could be.
+        match (self.fields.get(index)?.kind, bytes.get(at)?) {
+            (FieldKind::Text, b'"') => {
+                let end = scan::plain_end(bytes, at + 1);
+                if bytes.get(end) == Some(&b'"') {
+                    sink.field(index, Scalar::Ascii(&bytes[at + 1..end]));
+                    return Some(end + 1);
+                }
             }
+            (FieldKind::Int, b'-' | b'0'..=b'9') => {
+                if let (Scalar::Int(number), end) = scan::number(bytes, at)? {
+                    sink.field(index, Scalar::Int(number));
+                    return Some(end);
+                }
+            }
+            (FieldKind::Float, b'-' | b'0'..=b'9') => {
+                let (number, end) = match scan::number(bytes, at)? {
+                    (Scalar::Float(number), end) => (number, end),
+                    (Scalar::Int(number), end) => (number as f64, end),
+                    _ => return None,
+                };
+                sink.field(index, Scalar::Float(number));
+                return Some(end);
+            }
+            _ => {}
         }
+        self.other_value(bytes, at, index, sink)
+    }
+
+    /// Everything else a field may hold.
+    #[cold]
+    fn other_value(&self, bytes: &[u8], at: usize, index: usize, sink: &mut impl RecordSink) -> Option<usize> {
         let (value, end) = scan::scalar(bytes, at)?;
         self.give(index, value, sink)?;
         Some(end)
     }
 
-    #[inline]
     fn give(&self, index: usize, value: Scalar<'_>, sink: &mut impl RecordSink) -> Option<()> {
         let field = self.fields.get(index)?;
         let fits = match (&value, field.kind) {

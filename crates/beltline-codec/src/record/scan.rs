@@ -71,7 +71,7 @@ fn special(word: u64) -> u64 {
 }
 
 /// The first byte from `at` on that is not plain text.
-#[inline]
+#[inline(always)]
 pub(crate) fn plain_end(bytes: &[u8], mut at: usize) -> usize {
     while let Some(chunk) = bytes.get(at..at + 8).and_then(|chunk| chunk.first_chunk::<8>()) {
         let found = special(u64::from_le_bytes(*chunk));
@@ -114,7 +114,7 @@ fn string_with_more(bytes: &[u8], start: usize, mut at: usize) -> Option<(Scalar
 const POWERS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
 
 /// Reads the digits from `at` on behind those of `mantissa`, which wraps around; returns it and the place after them.
-#[inline]
+#[inline(always)]
 fn digits(bytes: &[u8], mut at: usize, mut mantissa: u64) -> (u64, usize) {
     while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
         const HIGHS: u64 = 0x8080_8080_8080_8080;
@@ -143,7 +143,7 @@ fn digits(bytes: &[u8], mut at: usize, mut mantissa: u64) -> (u64, usize) {
     (mantissa, at)
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) fn number(bytes: &[u8], start: usize) -> Option<(Scalar<'_>, usize)> {
     let negative = bytes[start] == b'-';
     let first = start + usize::from(negative);
