@@ -22,8 +22,9 @@ use crate::stream::{Current, Mode, Source, State, Stream, Taken};
 /// After this much time the event loop gets a turn, even if there are more events.
 const LONGEST_RUN: Duration = Duration::from_millis(1);
 
-/// Events between two looks at the clock.
-const EVENTS_PER_LOOK: u32 = 32;
+/// Events between two looks at the clock, at least and at most.
+const MIN_STRIDE: u32 = 4;
+const MAX_STRIDE: u32 = 64;
 
 /// The longest sleep of a plain `for` without a turn.
 const FOR_SLEEP: Duration = Duration::from_millis(50);
@@ -48,44 +49,70 @@ pub enum Step {
 }
 
 /// Sees to it that a busy stream lets the event loop run.
-#[derive(Default)]
 pub struct Pace {
     clock: SystemClock,
-    events: u32,
+    /// Events until the next look at the clock.
+    left: u32,
+    stride: u32,
+    looked_at: Duration,
     resumed_at: Duration,
+    /// The loop should have a turn now.
+    over: bool,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        let (looked_at, resumed_at) = (Duration::ZERO, Duration::ZERO);
+        Pace { clock: SystemClock::default(), left: 1, stride: MIN_STRIDE, looked_at, resumed_at, over: false }
+    }
 }
 
 impl Pace {
-    /// Counts an event; says whether [`Pace::is_over`] is to be asked instead.
-    #[inline]
-    fn is_worth_a_look(&mut self) -> bool {
-        if self.events + 1 >= EVENTS_PER_LOOK {
-            return true;
-        }
-        self.events += 1;
-        false
-    }
-
-    /// Whether the loop should have a turn now.
+    /// Counts an event; says whether the loop should have a turn before it. It goes on saying so until
+    /// [`Pace::take_over`].
     #[inline]
     fn is_over(&mut self) -> bool {
-        self.events += 1;
-        if self.events < EVENTS_PER_LOOK {
+        if self.left > 1 && !self.over {
+            self.left -= 1;
             return false;
         }
-        self.events = 0;
+        self.look()
+    }
+
+    /// The clock is looked at the more often the slower events are.
+    #[cold]
+    fn look(&mut self) -> bool {
+        if self.over {
+            return true;
+        }
         let now = self.clock.monotonic();
-        let over = now.saturating_sub(self.resumed_at) >= LONGEST_RUN;
-        if over {
-            self.resumed_at = now;
+        let stride_time = now.saturating_sub(self.looked_at);
+        if stride_time < LONGEST_RUN / 16 {
+            self.stride = (self.stride * 2).min(MAX_STRIDE);
+        } else if stride_time > LONGEST_RUN / 4 {
+            self.stride = MIN_STRIDE;
+        }
+        self.left = self.stride;
+        self.looked_at = now;
+        self.over = now.saturating_sub(self.resumed_at) >= LONGEST_RUN;
+        self.over
+    }
+
+    /// [`Pace::is_over`], and the loop gets its turn.
+    fn take_over(&mut self) -> bool {
+        let over = self.is_over();
+        if std::mem::take(&mut self.over) {
+            self.resumed_at = self.looked_at;
         }
         over
     }
 
     /// The consumer slept, and the loop ran.
     fn restart(&mut self) {
-        self.events = 0;
-        self.resumed_at = self.clock.monotonic();
+        self.over = false;
+        self.left = self.stride;
+        self.looked_at = self.clock.monotonic();
+        self.resumed_at = self.looked_at;
     }
 }
 
@@ -123,7 +150,7 @@ pub fn quick<'py>(this: &Stream, py: Python<'py>, caller: Caller) -> Quick<'py> 
     if !record.owned || !*auto_ack || *closed || *mode != Mode::Values {
         return Quick::Nothing;
     }
-    if caller == Caller::Await && pace.is_worth_a_look() {
+    if caller == Caller::Await && pace.is_over() {
         return Quick::Nothing;
     }
     let Some(mut inner) = subscription.get().belt.get().try_enter(py) else { return Quick::Nothing };
@@ -253,7 +280,7 @@ fn take_record(
     if state.closed {
         return Ok(Found::End);
     }
-    if caller == Caller::Await && state.pace.is_over() {
+    if caller == Caller::Await && state.pace.take_over() {
         return Ok(Found::Pause);
     }
     match core.next(subscription.id) {
@@ -287,7 +314,7 @@ fn take_item(this: &Stream, queue: &queue::Queue, py: Python<'_>, caller: Caller
         if slept.is_some() {
             state.pace.restart();
         }
-        let paused = caller == Caller::Await && state.pace.is_over();
+        let paused = caller == Caller::Await && state.pace.take_over();
         (old, slept, state.closed, paused)
     };
     drop((old, slept));

@@ -60,18 +60,19 @@ unsafe extern "C" fn itself(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
 }
 
 unsafe extern "C" fn stream_anext(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
-    caught(ptr::null_mut(), || {
-        // SAFETY: the interpreter calls a slot with the lock held and a live instance of the type it stands in, which is
-        // a `Stream` or inherits from it.
-        let (py, stream) = unsafe {
-            let py = Python::assume_attached();
-            (py, Bound::ref_from_ptr(py, &object).cast_unchecked::<Stream>())
-        };
-        match stream.get().quick_awaiter(py) {
-            Some(awaiter) if awaiter.get().quick_begin(stream).is_some() => awaiter.into_ptr(),
-            _ => attended(|_| Stream::next_awaiter(stream)).map_or(ptr::null_mut(), Py::into_ptr),
-        }
-    })
+    // SAFETY: the interpreter calls a slot with the lock held and a live instance of the type it stands in, which is a
+    // `Stream` or inherits from it.
+    let (py, stream) = unsafe {
+        let py = Python::assume_attached();
+        (py, Bound::ref_from_ptr(py, &object).cast_unchecked::<Stream>())
+    };
+    // Nothing in here can panic, so the net is spread behind it.
+    if let Some(awaiter) = stream.get().quick_awaiter(py)
+        && awaiter.get().quick_begin(stream).is_some()
+    {
+        return awaiter.into_ptr();
+    }
+    caught(ptr::null_mut(), || attended(|_| Stream::next_awaiter(stream)).map_or(ptr::null_mut(), Py::into_ptr))
 }
 
 unsafe extern "C" fn stream_next(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
@@ -95,7 +96,7 @@ unsafe extern "C" fn stream_next(object: *mut ffi::PyObject) -> *mut ffi::PyObje
 }
 
 /// One step of an awaiter; `None`: an error is raised.
-#[inline]
+#[inline(always)]
 fn advance(object: &Bound<'_, PyAny>) -> Option<Given> {
     let py = object.py();
     // SAFETY: this is called by the slots of the awaiter's type, which nobody inherits from.
