@@ -7,12 +7,11 @@ import math
 from typing import Any
 
 import pytest
+from beltline import serializers
 from beltline._native import JsonDecoder
 from beltline.serializers import get_serde
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from beltline import serializers
 
 NOT_TAKEN = object()
 
@@ -124,7 +123,7 @@ def test_any_bytes_are_judged_as_python_does(inner: bytes, around: bytes) -> Non
         b"",
         b" ",
         b'{"' + b"name" * 40 + b'":"' + b"text" * 40 + b'"}',
-        b'{1:2}',
+        b"{1:2}",
         b'{"a" 1}',
         b'{"a":}',
     ],

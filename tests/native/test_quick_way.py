@@ -175,9 +175,7 @@ async def test_an_undecodable_record_amid_quick_ones_is_skipped(bed: Bed) -> Non
     bed.send(*(order("a", number) if number % 5 else "broken" for number in range(50)))
     bed.watch()
     skipped: list[int] = []
-    stream = stream_of(
-        bed, value_decode=orders(), on_decode_error=lambda message, _: skipped.append(message.offset)
-    )
+    stream = stream_of(bed, value_decode=orders(), on_decode_error=lambda message, _: skipped.append(message.offset))
     assert [value.amount for value in await collect(stream, 40)] == [number for number in range(50) if number % 5]
     assert skipped == list(range(0, 50, 5))
 
@@ -435,9 +433,7 @@ async def test_one_object_is_a_key_in_every_shard(bed: Bed) -> None:
 
 @pytest.mark.parametrize("value", [2**63 - 1, -(2**63), 2**63, 2**200, 0.1, float("inf"), True, "text", None, [1]])
 async def test_values_beyond_numbers_take_the_general_way(bed: Bed, value: Any) -> None:
-    table: Table[Any, Any] = Table(
-        "t", value_loads=json.loads, value_dumps=lambda value: json.dumps(value).encode()
-    )
+    table: Table[Any, Any] = Table("t", value_loads=json.loads, value_dumps=lambda value: json.dumps(value).encode())
     bed.belt.attach_table(table, "changes", 2)
     bed.send("event")
     bed.watch()

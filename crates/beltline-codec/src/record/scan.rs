@@ -120,7 +120,7 @@ fn digits(bytes: &[u8], mut at: usize, mut mantissa: u64) -> (u64, usize) {
         const HIGHS: u64 = 0x8080_8080_8080_8080;
         // Digits become 0 to 9; a byte that is none gets its highest bit set.
         let word = u64::from_le_bytes(*chunk) ^ 0x3030_3030_3030_3030;
-        let others = ((word & !HIGHS) + 0x7676_7676_7676_7676 | word) & HIGHS;
+        let others = (((word & !HIGHS) + 0x7676_7676_7676_7676) | word) & HIGHS;
         let count = (others.trailing_zeros() / 8) as usize;
         if count == 0 {
             return (mantissa, at);

@@ -52,7 +52,8 @@ pub(super) unsafe fn derive<'py>(
     let bases = PyTuple::new(py, [base])?;
     // SAFETY: the spec and its slots live through the call, which copies them and the documentation; the name lives for
     // ever. A size of zero is that of the base, whose traverse, clear and end are inherited, since no slot replaces them.
-    let made = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyType_FromSpecWithBases(&raw mut spec, bases.as_ptr()))? };
+    let made =
+        unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyType_FromSpecWithBases(&raw mut spec, bases.as_ptr()))? };
     Ok(made.cast_into::<PyType>()?)
 }
 

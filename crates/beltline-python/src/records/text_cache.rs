@@ -44,9 +44,9 @@ pub fn words(bytes: &[u8]) -> [u64; 2] {
     }
     if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
         let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
-        return [u64::from(first) | u64::from(last) << (8 * (len - 4)), 0];
+        return [u64::from(first) | (u64::from(last) << (8 * (len - 4))), 0];
     }
-    [bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)), 0]
+    [bytes.iter().rev().fold(0, |word, byte| (word << 8) | u64::from(*byte)), 0]
 }
 
 /// Texts by their bytes, direct-mapped: a new one takes the place of the one before it.
