@@ -3,8 +3,6 @@
 //! needs no exception, except while a trace function is set.
 #![expect(unsafe_code, reason = "exception objects are re-used")]
 
-#[cfg(Py_3_12)]
-use pyo3::exceptions::PyStopIteration;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
@@ -16,7 +14,14 @@ pub fn raise_stop_iteration(py: Python<'_>, reused: &mut Option<Py<PyAny>>, valu
         Some(exception) if is_fresh(&exception) => exception,
         used => {
             used.into_iter().for_each(|used| used.drop_ref(py));
-            PyStopIteration::new_err(()).into_value(py).into_any()
+            // A `PyErr` on the way would give up a reference of its own later than at once, see `crate::step::quick`,
+            // and the exception would never be free to be used again.
+            // SAFETY: the type lives for ever; a new reference comes back, or null with an error, which is then raised.
+            let made = unsafe { Bound::from_owned_ptr_or_opt(py, ffi::PyObject_CallNoArgs(ffi::PyExc_StopIteration)) };
+            match made {
+                Some(exception) => exception.unbind(),
+                None => return value.drop_ref(py),
+            }
         }
     };
     // SAFETY: the object is an exact `StopIteration`, made above, and only `reused` refers to it; its `value` owns a
