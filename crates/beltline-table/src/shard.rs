@@ -23,6 +23,7 @@ pub struct Shard {
     entries: Entries,
     live: usize,
     version: u64,
+    layout: u32,
     /// First writes of the current unit.
     dirty: Vec<Undo>,
     dirty_bytes: usize,
@@ -56,6 +57,12 @@ impl Shard {
     #[inline]
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// Changes when keys move: as long as it stays the same, a [`Slot`] belongs to the key it was found for, or is empty.
+    #[inline]
+    pub fn layout(&self) -> u32 {
+        self.layout
     }
 
     /// The value of a key.
@@ -183,6 +190,7 @@ impl Shard {
             undo.slot = places.get(undo.slot).copied().unwrap_or(undo.slot);
         }
         self.version += 1;
+        self.layout = self.layout.wrapping_add(1);
     }
 
     /// Back to what was last [`Shard::committed`]: undoes the current unit and the one in flight.
