@@ -49,7 +49,9 @@ impl RawBlock {
         next_offset: Offset,
         stored_bytes: usize,
     ) -> RawBlock {
-        let bytes = vec![0; stored_bytes - CHECKSUM_BYTES + BATCH_PADDING];
+        let length = stored_bytes - CHECKSUM_BYTES + BATCH_PADDING;
+        let mut bytes = Batch::memory(length);
+        bytes.resize(length, 0);
         RawBlock { partition, base_offset, next_offset, bytes }
     }
 

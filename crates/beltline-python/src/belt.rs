@@ -20,6 +20,7 @@ use pyo3::types::{PyDict, PyList};
 use crate::errors::{ForPython, raise, timed_out, to_python};
 use crate::inner::{Aftermath, Inner, Record, Shared};
 use crate::raw::guarded::{Guarded, Hold};
+use crate::raw::thread::current_thread;
 use crate::subscription::Subscription;
 use crate::table::Table;
 use crate::waker::LoopWaker;
@@ -28,15 +29,6 @@ use crate::{fork, headers, health, kafka, sleep};
 /// The longest wait without a look for signals.
 const SIGNAL_CHECK: Duration = Duration::from_millis(50);
 
-thread_local! {
-    /// Its address is a name for the thread, cheaper than the thread's id.
-    static THREAD_MARK: u8 = const { 0 };
-}
-
-fn thread_mark() -> usize {
-    THREAD_MARK.with(|mark| std::ptr::from_ref(mark).addr())
-}
-
 /// One worker: log, engine core, tables and commit units, turned by the thread that called `start`.
 #[pyclass(frozen, module = "beltline._native", weakref)]
 pub struct Belt {
@@ -44,7 +36,7 @@ pub struct Belt {
     app_id: String,
     inner: Guarded<Inner>,
     pub shared: Arc<Shared>,
-    /// Mark of the thread that started it; 0 before.
+    /// Name of the thread that started it; 0 before.
     owner: AtomicUsize,
     made_in: u32,
 }
@@ -58,10 +50,19 @@ impl Belt {
     pub fn enter(&self, py: Python<'_>) -> PyResult<Hold<'_, Inner>> {
         fork::check(self.made_in)?;
         let owner = self.owner.load(Ordering::Relaxed);
-        if owner != 0 && owner != thread_mark() {
+        if owner != 0 && owner != current_thread() {
             return Err(wrong_thread());
         }
         self.inner.hold(py, "the belt")
+    }
+
+    /// As [`Belt::enter`], where an error would only lead to a slower way that reports it.
+    #[inline(always)]
+    pub fn try_enter(&self, py: Python<'_>) -> Option<Hold<'_, Inner>> {
+        if self.made_in != fork::generation() || self.owner.load(Ordering::Relaxed) != current_thread() {
+            return None;
+        }
+        self.inner.try_hold(py)
     }
 
     /// One turn: events in, commands out, then callbacks and sleepers.
@@ -332,7 +333,7 @@ impl Belt {
         let mut inner = self.enter(py)?;
         let worker = inner.worker_mut().for_python(py)?;
         py.detach(|| worker.start()).for_python(py)?;
-        self.owner.store(thread_mark(), Ordering::Relaxed);
+        self.owner.store(current_thread(), Ordering::Relaxed);
         self.shared.waker.wake();
         Ok(())
     }

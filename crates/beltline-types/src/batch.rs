@@ -12,7 +12,7 @@
 //! | 8 | timestamp, ms since the epoch |
 //! | … | key, value, headers |
 
-use crate::{Error, ErrorKind, HeaderIter, Offset, Result, Timestamp};
+use crate::{Error, ErrorKind, HeaderIter, Offset, Result, Timestamp, spare};
 
 /// Zero bytes kept readable after the last record, so that decoders may load whole words at its end.
 pub const BATCH_PADDING: usize = 32;
@@ -190,25 +190,31 @@ pub struct Batch {
     base_offset: Offset,
     next_offset: Offset,
     /// The records, then [`BATCH_PADDING`] zero bytes.
-    bytes: Box<[u8]>,
+    bytes: Vec<u8>,
     /// Where each record starts.
-    starts: Box<[u32]>,
+    starts: Vec<u32>,
 }
 
 impl Batch {
+    /// An empty vector with room for so many bytes, padding included: memory of a batch that is gone, if there is any.
+    pub fn memory(capacity: usize) -> Vec<u8> {
+        spare::take(capacity)
+    }
+
     /// Checks every length once, so that reading a record later needs no check; `next_offset` is the offset
     /// to read after this batch (compaction may have dropped the records before it).
     ///
     /// # Errors
     /// [`ErrorKind::Corrupt`] when a record does not fit its bytes or offsets do not grow.
     pub fn parse(base_offset: Offset, next_offset: Offset, records: &[u8]) -> Result<Batch> {
-        let mut bytes = Vec::with_capacity(records.len() + BATCH_PADDING);
+        let mut bytes = spare::take(records.len() + BATCH_PADDING);
         bytes.extend_from_slice(records);
         bytes.resize(records.len() + BATCH_PADDING, 0);
         Batch::from_padded(base_offset, next_offset, bytes)
     }
 
-    /// As [`Batch::parse`], for bytes that are there already: the records, then [`BATCH_PADDING`] zero bytes.
+    /// As [`Batch::parse`], for bytes that are there already: the records, then [`BATCH_PADDING`] zero bytes. Memory for
+    /// them comes from [`Batch::memory`].
     ///
     /// # Errors
     /// See [`Batch::parse`]; bytes without their padding are [`ErrorKind::Corrupt`] too.
@@ -221,7 +227,9 @@ impl Batch {
         if records.len() > u32::MAX as usize {
             return Err(corrupt(records.len()));
         }
-        let mut starts = Vec::with_capacity(records.len() / 64);
+        // Records of one partition are mostly of one size.
+        let first = record_size(records).unwrap_or(RECORD_HEAD);
+        let mut starts = Vec::with_capacity(records.len() / first + 1);
         let mut at = 0usize;
         let mut previous: Option<u32> = None;
         while at < records.len() {
@@ -239,7 +247,7 @@ impl Batch {
             starts.push(at as u32);
             at += size;
         }
-        Ok(Batch { base_offset, next_offset, bytes: bytes.into_boxed_slice(), starts: starts.into_boxed_slice() })
+        Ok(Batch { base_offset, next_offset, bytes, starts })
     }
 
     /// Offset of the place where the first record stood when the batch was written.
@@ -254,8 +262,8 @@ impl Batch {
 
     /// A batch without records, for offsets that hold nothing to read: transaction markers, aborted records.
     pub fn empty(base_offset: Offset, next_offset: Offset) -> Batch {
-        let bytes = vec![0; BATCH_PADDING].into_boxed_slice();
-        Batch { base_offset, next_offset, bytes, starts: Box::default() }
+        let bytes = vec![0; BATCH_PADDING];
+        Batch { base_offset, next_offset, bytes, starts: Vec::new() }
     }
 
     /// Takes offsets behind the last record in that hold nothing to read; a lower offset has no effect.
@@ -275,11 +283,11 @@ impl Batch {
 
     /// Bytes of memory held, for limits.
     pub fn byte_len(&self) -> usize {
-        self.bytes.len() + 4 * self.starts.len()
+        self.bytes.len() + 4 * self.starts.capacity()
     }
 
     /// Offset of record `index`, without looking at the rest of it.
-    #[inline]
+    #[inline(always)]
     pub fn offset(&self, index: usize) -> Offset {
         self.base_offset + Offset::from(word(&self.bytes[self.starts[index] as usize..], 0))
     }
@@ -302,6 +310,19 @@ impl Batch {
         let value = part(value_len);
         let headers = &record[at..at + headers_len];
         RecordView { offset: self.base_offset + Offset::from(word(record, 0)), timestamp, key, value, headers }
+    }
+
+    /// The value of record `index`, without looking at the rest of it; panics when there is none, as indexing does.
+    #[inline(always)]
+    pub fn value(&self, index: usize) -> Option<&[u8]> {
+        let record = &self.bytes[self.starts[index] as usize..];
+        let head = record.first_chunk::<RECORD_HEAD>()?;
+        let (key_len, value_len) = (word(head, 4), word(head, 8));
+        if value_len == NULL {
+            return None;
+        }
+        let at = RECORD_HEAD + if key_len == NULL { 0 } else { key_len as usize };
+        Some(&record[at..at + value_len as usize])
     }
 
     /// The records in order.
@@ -329,7 +350,13 @@ impl Batch {
     }
 }
 
-#[inline]
+impl Drop for Batch {
+    fn drop(&mut self) {
+        spare::give(std::mem::take(&mut self.bytes));
+    }
+}
+
+#[inline(always)]
 fn word(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }

@@ -6,6 +6,7 @@
 mod batch;
 mod error;
 mod headers;
+mod spare;
 mod topic;
 
 pub use batch::{BATCH_PADDING, Batch, BatchBuilder, BatchPart, RecordView};
