@@ -99,6 +99,7 @@ fn a_commit_is_all_or_nothing() {
             group: "g".into(),
             appends: vec![Append { target: TopicPartition::new("t", 0), records: records(&["a"]) }],
             offsets: vec![(TopicPartition::new("nope", 0), 1)],
+            losses: 0,
         };
         assert_eq!(log.commit(bad).unwrap_err().kind(), ErrorKind::NotFound);
         assert_eq!(log.offsets(&TopicPartition::new("t", 0)).unwrap().end, 0);
@@ -107,6 +108,7 @@ fn a_commit_is_all_or_nothing() {
             group: "g".into(),
             appends: vec![twice("a"), twice("b")],
             offsets: vec![(TopicPartition::new("t", 0), 1)],
+            losses: 0,
         };
         assert_eq!(log.commit(good).unwrap().appended, [Appended::contiguous(0, 1), Appended::contiguous(1, 1)]);
         assert_eq!(values(log, "t"), ["a", "b"]);
@@ -268,7 +270,7 @@ fn a_power_failure_takes_back_whole_commits() {
     log.sync().unwrap();
     let offsets = vec![(TopicPartition::new("t", 0), 1)];
     let appends = vec![Append { target: TopicPartition::new("t", 0), records: records(&["lost"]) }];
-    log.commit(CommitRequest { group: "g".into(), appends, offsets }).unwrap();
+    log.commit(CommitRequest { group: "g".into(), appends, offsets, losses: 0 }).unwrap();
     log.crash().unwrap();
     assert_eq!(values(&log, "t"), ["kept"]);
     assert_eq!(log.committed("g", &[TopicPartition::new("t", 0)]).unwrap(), [None]);
