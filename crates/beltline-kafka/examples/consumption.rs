@@ -1,4 +1,4 @@
-//! How much CPU reading takes, against librdkafka's own batch call without copying anything.
+//! How much CPU reading takes, against librdkafka's own batch call without copying anything; and how long commits take.
 //!
 //! `BELTLINE_TEST_KAFKA=host:port cargo run --release -p beltline-kafka --example consumption [RECORDS]`
 #![expect(clippy::disallowed_methods, reason = "measures")]
@@ -8,7 +8,7 @@
 use std::ffi::CString;
 use std::time::{Duration, Instant};
 
-use beltline_kafka::{KafkaLog, KafkaOptions};
+use beltline_kafka::{Guarantee, KafkaLog, KafkaOptions};
 use beltline_log::{GroupEvent, Log};
 use beltline_types::{Append, BatchBuilder, CommitRequest, TopicPartition, TopicSpec};
 use rdkafka_sys as sys;
@@ -138,11 +138,55 @@ fn drain(log: &KafkaLog, partitions: &[TopicPartition], records: u64) -> u64 {
     read
 }
 
+/// Units of so many records with a position, one after the other.
+fn commits(servers: &str, topic: &str, group: &str, guarantee: Guarantee, records: usize) {
+    let mut options = KafkaOptions::new(servers, group);
+    options.guarantee = guarantee;
+    options.transactional_id = Some(group.into());
+    let log = KafkaLog::connect(options).unwrap();
+    log.create_topics(&[TopicSpec::new(format!("{topic}-out"), 1)]).unwrap();
+    log.join(group, &[topic.into()]).unwrap();
+    let mut partitions = Vec::new();
+    while partitions.len() < PARTITIONS as usize {
+        if let Some(GroupEvent::Assigned(list)) = log.poll_group(Duration::from_secs(1)).unwrap() {
+            partitions.extend(list);
+        }
+    }
+    let mut times: Vec<Duration> = (0..200)
+        .map(|round| {
+            let mut builder = BatchBuilder::default();
+            (0..records).for_each(|_| builder.push(Some(b"12345678"), Some(&[b'x'; 100]), &[], -1));
+            let target = TopicPartition::new(format!("{topic}-out"), 0);
+            let request = CommitRequest {
+                group: group.into(),
+                appends: vec![Append { target, records: builder }],
+                offsets: vec![(partitions[0].clone(), round)],
+                ..CommitRequest::default()
+            };
+            let begun = Instant::now();
+            log.commit(request).unwrap();
+            begun.elapsed()
+        })
+        .collect();
+    times.sort();
+    let milliseconds = |index: usize| times[index].as_secs_f64() * 1000.0;
+    println!(
+        "{guarantee:?}, {records} records a unit: p50 {:.1} ms, p99 {:.1} ms",
+        milliseconds(100),
+        milliseconds(198)
+    );
+}
+
 fn main() {
     let servers = std::env::var("BELTLINE_TEST_KAFKA").expect("BELTLINE_TEST_KAFKA=host:port names a broker");
     let records: u64 = std::env::args().nth(1).map_or(2_000_000, |count| count.parse().unwrap());
     let topic = format!("consumption-{}", std::process::id());
     fill(&servers, &topic, records);
+    for records in [1, 100, 10_000] {
+        for guarantee in [Guarantee::AtLeastOnce, Guarantee::ExactlyOnce] {
+            commits(&servers, &topic, &format!("{topic}-{records}-{guarantee:?}"), guarantee, records);
+        }
+    }
     for round in 0..3 {
         measured("librdkafka, nothing copied", records, || raw(&servers, &topic, records));
         member(&servers, &topic, &format!("{topic}-{round}"), records);

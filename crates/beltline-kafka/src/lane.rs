@@ -36,6 +36,8 @@ pub(crate) struct Lane {
     position: Offset,
     /// librdkafka has given up on the partition; it must be assigned anew.
     stopped: bool,
+    /// librdkafka may have moved its fetch position to a wrong place; see [`Lane::distrust`].
+    distrusted: bool,
     /// The topic was found missing, which librdkafka does not report for a partition that it reads already.
     pub(crate) is_gone: bool,
     /// When the queue last gave anything.
@@ -63,11 +65,19 @@ impl Lane {
             drained: Drained::default(),
             position,
             stopped: false,
+            distrusted: false,
             is_gone: false,
             heard: context.health.clock.monotonic(),
             mean_bytes: 128,
             range: OffsetRange::default(),
         })
+    }
+
+    /// In a rebalance librdkafka pauses all partitions, and goes on behind what the application took last. Its batch call
+    /// counts an end-of-partition event as a record there, so that the next record would be skipped. The next fetch
+    /// therefore says where to go on. To be called before the pause is ended: until then nothing comes from the queue.
+    pub(crate) fn distrust(&mut self) {
+        self.distrusted = true;
     }
 
     /// What is there from `wanted` on, without waiting; `restart` assigns the partition anew at an offset.
@@ -77,7 +87,7 @@ impl Lane {
         max_bytes: usize,
         restart: impl FnOnce(&PartitionList) -> std::result::Result<(), Fault>,
     ) -> Result<Fetched> {
-        if self.stopped || self.position != wanted {
+        if self.stopped || self.distrusted || self.position != wanted {
             self.reposition(wanted, restart)?;
         }
         // One piece of memory serves all lanes, which as a rule one thread fetches, so that it need not grow each time.
@@ -169,6 +179,7 @@ impl Lane {
             Ok(()) => {
                 self.position = wanted;
                 self.stopped = false;
+                self.distrusted = false;
                 Ok(())
             }
             Err(fault) => {

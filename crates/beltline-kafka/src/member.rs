@@ -160,6 +160,10 @@ impl Member {
         let fault = event.fault();
         if event.kind() == REBALANCE_EVENT {
             let partitions = event.partitions();
+            let paused: Vec<Arc<Mutex<Lane>>> = self.lanes().values().cloned().collect();
+            for lane in paused {
+                lane.lock().unwrap_or_else(PoisonError::into_inner).distrust();
+            }
             match fault.code {
                 Code::ASSIGN_PARTITIONS => self.on_assign(&partitions),
                 _ => self.on_revoke(&partitions),

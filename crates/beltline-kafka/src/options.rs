@@ -211,6 +211,8 @@ impl KafkaOptions {
             let transaction = self.transaction_timeout.as_millis();
             settings.put("transactional.id", self.transactional_id.as_deref().unwrap_or(""));
             settings.put("transaction.timeout.ms", transaction);
+            // A transaction that begins while the brokers still finish the one before is asked for again.
+            settings.put("retry.backoff.ms", 20);
             settings.put("socket.timeout.ms", transaction.min(60_000));
             delivery = delivery.min(transaction);
         }

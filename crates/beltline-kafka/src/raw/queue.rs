@@ -139,7 +139,8 @@ impl Event {
         // SAFETY: the event is alive; its text is copied.
         unsafe {
             let code = Code(rd_kafka_event_error(self.raw()));
-            let fatal = sys::rd_kafka_event_error_is_fatal(self.raw()) != 0;
+            // Only an error has room for the flag: of any other event librdkafka would read what lies behind it.
+            let fatal = self.kind() == sys::RD_KAFKA_EVENT_ERROR && sys::rd_kafka_event_error_is_fatal(self.raw()) != 0;
             let sentence = text(sys::rd_kafka_event_error_string(self.raw()));
             if fatal {
                 // The code of a fatal event is only `_FATAL`; the handle knows the cause.

@@ -93,7 +93,7 @@ impl Broker {
             java -Xmx512m -cp "$cp" kafka.Kafka "$home/server.properties" & echo $! > "$home/pid"
             cat >/dev/null
             kill -9 "$(cat "$home/pid")"; wait; rm -rf "$home/data" "$home/pid" "$home/server.properties"
-            rmdir "$home"
+            rmdir "$home"; rm -f "$home.log"
         "#;
         let log = std::fs::File::create(self.log_file()).unwrap();
         let guard = Command::new("sh")

@@ -205,3 +205,43 @@ fn a_group_with_other_members_is_refused_with_a_reason() {
         assert!(error.to_string().contains(part), "{error}");
     }
 }
+
+/// Rebalances pause and resume what stays; not a single record may be passed over, and what is at its end least of all.
+#[test]
+fn partitions_that_stay_are_read_without_a_gap() {
+    let group = unique("gapless");
+    let log = connect(options(&group));
+    let name = topic(&log, "gapless", 4);
+    let first = Worker::start(options(&group), std::slice::from_ref(&name));
+    eventually("assigned", || first.owned().len() == 4);
+    let mut positions = [0i64; 4];
+    let mut read = |partition: &TopicPartition, from: Option<i64>| {
+        let position = &mut positions[partition.partition as usize];
+        *position = from.unwrap_or(*position);
+        let fetched = first.log.fetch(partition, *position, 1 << 20).unwrap();
+        for record in fetched.batches.iter().flat_map(|batch| batch.iter()) {
+            assert_eq!(record.offset, *position, "{partition}: something was passed over");
+            *position += 1;
+        }
+        assert_eq!(fetched.next_offset, *position, "{partition}");
+        *position
+    };
+    let mut second = None;
+    for round in 0..600 {
+        let target = TopicPartition::new(name.clone(), round % 4);
+        write(&log, &target, values([format!("{round}")])).unwrap();
+        match round {
+            100 | 350 => second = Some(Worker::start(options(&group), std::slice::from_ref(&name))),
+            225 | 475 => drop(second.take()),
+            _ => {}
+        }
+        for partition in first.owned() {
+            read(&partition, None);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    eventually("all is back", || first.owned().len() == 4);
+    for partition in first.owned() {
+        eventually("the end is reached", || read(&partition, None) == 150);
+    }
+}
