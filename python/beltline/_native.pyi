@@ -39,6 +39,8 @@ class Belt:
         commit_bytes: int | None = None,
         commit_events: int | None = None,
         drain_deadline_ms: int | None = None,
+        hand_over_deadline_ms: int | None = None,
+        stall_timeout_ms: int | None = None,
         queue_bytes: int | None = None,
         fetch_max_bytes: int | None = None,
         outbox_bytes: int | None = None,
@@ -53,6 +55,9 @@ class Belt:
             commit_bytes: A commit starts when the outbox holds this much.
             commit_events: A commit starts after this many finished events.
             drain_deadline_ms: How long an exactly-once commit waits for events in flight before it rewinds them.
+            hand_over_deadline_ms: How long events of a partition that others are to get may take to finish; then they are
+                given away with it.
+            stall_timeout_ms: A partition with records to read that has not advanced for so long is called stalled.
             queue_bytes: Fetched and not yet handed out, per partition.
             fetch_max_bytes: One fetch of one partition.
             outbox_bytes: Unsent output; above it no event is handed out and `send` raises ``BufferError``.
@@ -72,6 +77,7 @@ class Belt:
         sync: Literal["always", "interval", "never"] = "interval",
         sync_interval_ms: int = 1000,
         manual_clock: bool = False,
+        kafka: dict[str, Any] | None = None,
     ) -> None:
         """Takes the data directory and opens its log and store; ``None`` keeps everything in memory.
 
@@ -80,6 +86,8 @@ class Belt:
             sync: When the log reaches the disk itself: with every commit, every `sync_interval_ms`, or when the
                 operating system likes. A killed process loses nothing with any of them, a power failure may.
             manual_clock: Time stands still until `advance`; only with ``directory=None``.
+            kafka: Options by librdkafka's names, with the prefix ``consumer.`` or ``producer.`` for one of the two, and
+                with the prefix ``beltline.`` for ours: the belt is there, and the directory has copies of tables only.
 
         Raises:
             DataDirectoryError: The directory is held, foreign, read-only, or of a newer format.
@@ -208,6 +216,15 @@ class Belt:
             TimeoutError: With what it still waits for.
         """
 
+    def assignment_version(self) -> int:
+        """A number that is another one whenever something else is ours."""
+
+    def assignment(self) -> list[tuple[str, int]]:
+        """Topic and partition of everything that is ours."""
+
+    def is_joining(self) -> bool:
+        """Whether the group has yet to say what is ours."""
+
     def is_idle(self) -> bool:
         """Nothing queued, in flight, dirty or unsent, and every partition read to its end."""
 
@@ -215,7 +232,8 @@ class Belt:
         """What each subscription and table does right now; shape:
 
         ``{"partitions": [{"subscription", "topic", "partition", "position", "end", "in_flight", "oldest_in_flight_s",
-        "paused"}], "tables": [{"table", "done", "total"}]}``; ``paused`` is None or the reason in words.
+        "paused", "stalled_s"}], "tables": [{"table", "done", "total"}], "joining", "trouble"}``; ``paused`` is None or the
+        reason in words.
         """
 
     def recovery(self) -> list[tuple[str, int, int, int]]:

@@ -45,6 +45,8 @@ pub(crate) struct Group {
     pub(crate) losses: u64,
     /// Grows with every assignment.
     pub(crate) generation: u64,
+    /// Grows with every change of what is ours.
+    version: u64,
     /// The last generation in which everything that was ours before is gone; what is ours is younger.
     renewed: u64,
     /// Topics of the last join.
@@ -117,6 +119,16 @@ impl Core {
         !self.group.topics_changed && self.group.join != Join::Asked
     }
 
+    /// A number that is another one whenever something else is ours.
+    pub fn assignment_version(&self) -> u64 {
+        self.group.version
+    }
+
+    /// Whether the group has yet to say what is ours.
+    pub fn is_joining(&self) -> bool {
+        !self.is_settled()
+    }
+
     /// The partitions that are ours, in order.
     pub fn assigned(&self) -> impl Iterator<Item = &TopicPartition> {
         self.group.held.keys()
@@ -174,6 +186,7 @@ impl Core {
         self.lost(&again);
         self.group.join = Join::Answered;
         self.group.generation += 1;
+        self.group.version += 1;
         for name in partitions {
             if let Some(index) = self.find_queue(&name) {
                 self.queues[index].held = true;
@@ -256,6 +269,7 @@ impl Core {
     pub(crate) fn give_up(&mut self, partitions: &[TopicPartition]) {
         for name in partitions {
             self.group.held.remove(name);
+            self.group.version += 1;
             let Some(index) = self.find_queue(name) else { continue };
             if let Some(fetch) = self.queues[index].outstanding.take() {
                 self.commands.push_back(LogCommand::CancelFetch { fetch, partition: name.clone() });

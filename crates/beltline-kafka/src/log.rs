@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use beltline_env::spawn_thread;
-use beltline_log::{Fetched, GroupEvent, Log};
+use beltline_log::{Fetched, GroupEvent, Log, Membership};
 use beltline_types::{
     CommitReceipt, CommitRequest, Error, ErrorKind, Offset, OffsetRange, Result, TopicInfo, TopicPartition, TopicSpec,
 };
@@ -31,6 +31,8 @@ const PROBE_MS: i32 = 1000;
 struct Shared {
     context: Arc<Context>,
     member: Mutex<Option<Arc<Member>>>,
+    /// In the place of a membership for one who only observes.
+    observer: Membership,
     producer: Mutex<Option<Producer>>,
     /// What the watch may poll while commits use the producer.
     producer_client: Mutex<Option<Arc<Client>>>,
@@ -71,6 +73,7 @@ impl KafkaLog {
         let shared = Arc::new(Shared {
             context,
             member: Mutex::default(),
+            observer: Membership::default(),
             producer: Mutex::default(),
             producer_client: Mutex::default(),
             reader,
@@ -145,6 +148,17 @@ impl Shared {
             return Ok(self.reader.client.clone());
         }
         self.context.client(Role::Reader, Some(group), None)
+    }
+
+    /// Grants every partition of these topics to one who is no member.
+    fn observe(&self, topics: &[Arc<str>]) -> Result<()> {
+        let mut found = Vec::with_capacity(topics.len());
+        for name in topics {
+            let topic = topics::find(&self.context, &self.reader.client, name)?;
+            found.push((name.clone(), topic.map_or(0, |topic| topic.partitions)));
+        }
+        self.observer.join(&found);
+        Ok(())
     }
 
     /// Whether something was called lost since the request was made.
@@ -266,6 +280,7 @@ impl Log for KafkaLog {
 
     fn interrupt(&self) {
         self.shared.context.signal.raise();
+        self.shared.observer.interrupt();
         match self.member() {
             Some(member) => member.interrupt(),
             None => self.shared.interrupted.store(true, Ordering::Release),
@@ -306,6 +321,9 @@ impl Log for KafkaLog {
         for topic in topics.iter().filter(|topic| !topic.starts_with('^')) {
             topics::require(&self.shared.context, &self.shared.reader.client, &TopicPartition::new(topic.clone(), 0))?;
         }
+        if self.shared.context.options.observes {
+            return self.shared.observe(topics);
+        }
         let mut member = lock(&self.shared.member);
         let fenced = self.shared.fenced.swap(false, Ordering::AcqRel);
         match &*member {
@@ -324,6 +342,9 @@ impl Log for KafkaLog {
     }
 
     fn poll_group(&self, timeout: Duration) -> Result<Option<GroupEvent>> {
+        if self.shared.context.options.observes {
+            return Ok(self.shared.observer.poll(timeout));
+        }
         let Some(member) = self.member() else {
             if !self.shared.interrupted.swap(false, Ordering::AcqRel) {
                 self.shared.ending.wait(1, timeout.min(WATCH));

@@ -95,6 +95,8 @@ pub struct KafkaOptions {
     pub start: StartPolicy,
     /// Replicas of topics that are created; `None` leaves it to the brokers.
     pub replication_factor: Option<i32>,
+    /// Reads everything without being a member of the group, and moves no position of it: for looking at tables.
+    pub observes: bool,
     /// Partition numbers whose tables lie on this machine's disk already, from an earlier run.
     pub warm_partitions: Vec<u32>,
     /// Makes tokens for `sasl.mechanisms=OAUTHBEARER`.
@@ -127,6 +129,7 @@ impl KafkaOptions {
             queued_bytes_per_partition: 16 << 20,
             start: StartPolicy::default(),
             replication_factor: None,
+            observes: false,
             warm_partitions: Vec::new(),
             tokens: None,
             extra: Vec::new(),

@@ -36,6 +36,7 @@ use beltline_types::{
 };
 
 pub use data_directory::{DataDirectory, Holder};
+pub use membership::Membership;
 pub use embedded::{EmbeddedLog, LogOptions, SyncPolicy};
 
 /// What one fetch found.

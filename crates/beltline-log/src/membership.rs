@@ -1,5 +1,5 @@
-//! The group of an embedded log: its one member has every partition, so joining is granted at once and nothing is ever
-//! taken away.
+//! A group of one: its member has every partition, so joining is granted at once and nothing is ever taken away. That of
+//! an embedded log, and of whoever looks at brokers without taking part.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -17,8 +17,9 @@ struct State {
     interrupted: bool,
 }
 
+/// A member that has everything.
 #[derive(Default)]
-pub(crate) struct Membership {
+pub struct Membership {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -30,7 +31,7 @@ impl Membership {
 
     /// Grants every partition of these topics, named with their number of partitions. A topic that is no longer wanted
     /// stays: nobody else is there to read it, and whoever subscribes again goes on where it was left.
-    pub(crate) fn join(&self, topics: &[(Arc<str>, u32)]) {
+    pub fn join(&self, topics: &[(Arc<str>, u32)]) {
         let mut state = self.lock();
         let wanted = topics.iter().flat_map(|(topic, partitions)| {
             (0..*partitions).map(move |partition| TopicPartition::new(topic.clone(), partition))
@@ -41,7 +42,8 @@ impl Membership {
         self.changed.notify_all();
     }
 
-    pub(crate) fn poll(&self, timeout: Duration) -> Option<GroupEvent> {
+    /// What was granted since the last call, or [`Membership::interrupt`] was called, or `timeout` has passed.
+    pub fn poll(&self, timeout: Duration) -> Option<GroupEvent> {
         let idle = |state: &mut State| state.events.is_empty() && !state.interrupted;
         let waited = self.changed.wait_timeout_while(self.lock(), timeout, idle);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
@@ -49,7 +51,8 @@ impl Membership {
         state.events.pop_front()
     }
 
-    pub(crate) fn release(&self, partitions: &[TopicPartition]) {
+    /// Lets partitions go; the next join grants them anew.
+    pub fn release(&self, partitions: &[TopicPartition]) {
         let mut state = self.lock();
         for partition in partitions {
             state.assigned.remove(partition);
@@ -57,13 +60,14 @@ impl Membership {
     }
 
     /// The next one to join gets everything anew.
-    pub(crate) fn leave(&self) {
+    pub fn leave(&self) {
         let mut state = self.lock();
         state.assigned.clear();
         state.events.clear();
     }
 
-    pub(crate) fn interrupt(&self) {
+    /// Ends a poll that is under way, or the next one.
+    pub fn interrupt(&self) {
         self.lock().interrupted = true;
         self.changed.notify_all();
     }

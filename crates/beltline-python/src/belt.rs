@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use beltline_engine::{CoreOptions, Guarantee, StartFrom, SubscriptionId, TableSpec};
+use beltline_engine::{Core, CoreOptions, Guarantee, StartFrom, SubscriptionId, TableSpec};
 use beltline_env::{Clock, ManualClock, SystemClock};
 use beltline_log::SyncPolicy;
 use beltline_table::ValueForm;
@@ -148,8 +148,8 @@ impl Belt {
     #[new]
     #[pyo3(signature = (
         app_id, *, guarantee = "at_least_once", commit_interval_ms = None, commit_bytes = None, commit_events = None,
-        drain_deadline_ms = None, queue_bytes = None, fetch_max_bytes = None, outbox_bytes = None,
-        start_from = "earliest"
+        drain_deadline_ms = None, hand_over_deadline_ms = None, stall_timeout_ms = None, queue_bytes = None,
+        fetch_max_bytes = None, outbox_bytes = None, start_from = "earliest"
     ))]
     #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn new(
@@ -160,6 +160,8 @@ impl Belt {
         commit_bytes: Option<usize>,
         commit_events: Option<u64>,
         drain_deadline_ms: Option<u64>,
+        hand_over_deadline_ms: Option<u64>,
+        stall_timeout_ms: Option<u64>,
         queue_bytes: Option<usize>,
         fetch_max_bytes: Option<usize>,
         outbox_bytes: Option<usize>,
@@ -178,8 +180,8 @@ impl Belt {
             commit_bytes: commit_bytes.unwrap_or(defaults.commit_bytes),
             commit_events: commit_events.unwrap_or(defaults.commit_events),
             drain_deadline_ms: drain_deadline_ms.unwrap_or(defaults.drain_deadline_ms),
-            hand_over_deadline_ms: defaults.hand_over_deadline_ms,
-            stall_timeout_ms: defaults.stall_timeout_ms,
+            hand_over_deadline_ms: hand_over_deadline_ms.unwrap_or(defaults.hand_over_deadline_ms),
+            stall_timeout_ms: stall_timeout_ms.unwrap_or(defaults.stall_timeout_ms),
             queue_bytes: queue_bytes.unwrap_or(defaults.queue_bytes),
             fetch_max_bytes: fetch_max_bytes.unwrap_or(defaults.fetch_max_bytes),
             outbox_bytes: outbox_bytes.unwrap_or(defaults.outbox_bytes),
@@ -431,6 +433,23 @@ impl Belt {
                 self.sleep(py, until - now)?;
             }
         }
+    }
+
+    /// A number that is another one whenever something else is ours.
+    fn assignment_version(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(self.enter(py)?.core().map_or(0, Core::assignment_version))
+    }
+
+    /// `(topic, partition)` of everything that is ours.
+    fn assignment(&self, py: Python<'_>) -> PyResult<Vec<(String, u32)>> {
+        let inner = self.enter(py)?;
+        let Some(core) = inner.core() else { return Ok(Vec::new()) };
+        Ok(core.assigned().map(|name| (name.topic.to_string(), name.partition)).collect())
+    }
+
+    /// Whether the group has yet to say what is ours.
+    fn is_joining(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.enter(py)?.core().is_some_and(Core::is_joining))
     }
 
     fn is_idle(&self, py: Python<'_>) -> PyResult<bool> {

@@ -37,6 +37,7 @@ pub fn to_python(py: Python<'_>, health: Option<Health>) -> PyResult<Bound<'_, P
         entry.set_item("in_flight", one.in_flight)?;
         entry.set_item("oldest_in_flight_s", one.oldest_in_flight_age.map(|age| age.as_secs_f64()))?;
         entry.set_item("paused", one.paused.as_ref().map(in_words))?;
+        entry.set_item("stalled_s", one.stalled.map(|time| time.as_secs_f64()))?;
         partitions.append(entry)?;
     }
     for one in health.iter().flat_map(|health| &health.tables) {
@@ -52,6 +53,9 @@ pub fn to_python(py: Python<'_>, health: Option<Health>) -> PyResult<Bound<'_, P
     all.set_item("tables", tables)?;
     all.set_item("events", health.as_ref().map_or(0, |health| health.counters.finished))?;
     all.set_item("commits", health.as_ref().map_or(0, |health| health.counters.commits))?;
+    all.set_item("aborts", health.as_ref().map_or(0, |health| health.counters.aborts))?;
+    all.set_item("joining", health.as_ref().is_some_and(|health| health.joining))?;
+    all.set_item("trouble", health.as_ref().and_then(|health| health.trouble.clone()))?;
     all.set_item("failure", health.and_then(|health| health.failure))?;
     Ok(all)
 }

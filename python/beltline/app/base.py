@@ -225,12 +225,15 @@ class App(Declarations, ServiceProxy):
 
     # -- the belt --------------------------------------------------------------------------------------------------
 
-    def open_belt(self, *, memory: bool | None = None, manual_clock: bool = False) -> BeltSession:
+    def open_belt(
+        self, *, memory: bool | None = None, manual_clock: bool = False, observe: bool = False
+    ) -> BeltSession:
         """Open the app's belt, or return the one that is open. `start` uses it; `close_belt` ends it.
 
         Args:
             memory: Keep nothing; None is what the setting ``broker`` says.
             manual_clock: Time stands still until ``session.advance(seconds)``.
+            observe: On Kafka, look without being a member of the group.
 
         Raises:
             DataDirectoryError: The data directory is held by another process, foreign, read-only or newer.
@@ -238,7 +241,7 @@ class App(Declarations, ServiceProxy):
         if self._session is not None and self._is_test:
             self.close_belt(0.1)
         if self._session is None:
-            self._session = BeltSession(self, memory=memory, manual_clock=manual_clock)
+            self._session = BeltSession(self, memory=memory, manual_clock=manual_clock, observe=observe)
         return self._session
 
     def close_belt(self, deadline_s: float = 30.0) -> None:
@@ -369,6 +372,11 @@ class App(Declarations, ServiceProxy):
         service = self._app_service
         if service is not None and self._session is not None:
             self._crash_task = self._session.loop.create_task(crash(service, error))
+
+    def turned(self) -> None:
+        """Hear what has changed with a turn of the belt."""
+        if self._app_service is not None:
+            self._app_service.hear_assignment()
 
     def raise_failure(self) -> None:
         """Raise the error that stops the worker, if there is one."""

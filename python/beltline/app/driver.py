@@ -24,11 +24,15 @@ class Driver:
     Args:
         belt: A started belt.
         on_fatal: Called once with the error after which the belt cannot be turned any more.
+        on_turn: Called after every turn.
     """
 
-    def __init__(self, belt: Belt, on_fatal: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self, belt: Belt, on_fatal: Callable[[BaseException], None], on_turn: Callable[[], None] = lambda: None
+    ) -> None:
         self._belt = belt
         self._on_fatal = on_fatal
+        self._on_turn = on_turn
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._waiters: list[asyncio.Future[None]] = []
@@ -58,6 +62,7 @@ class Driver:
             self.stop()
             self._on_fatal(error)
             return
+        self._on_turn()
         self._wake()
         self._arm()
 

@@ -13,11 +13,16 @@ from beltline.exceptions import CorruptLogError, StorageError
 from beltline.streams.consumer import Consumer
 
 if TYPE_CHECKING:
+    from beltline.types import TP
+
     from .base import App
 
 __all__ = ["AppService"]
 
 logger = logging.getLogger(__name__)
+
+#: Turns of the event loop that agents get to say what they read before the group is joined.
+SUBSCRIBING_TURNS: Final = 5
 
 #: Share of the shutdown deadline that handlers have to finish the events they are in.
 HANDLERS_SHARE: Final = 0.7
@@ -47,6 +52,11 @@ class AppService(Service):
             if not app.client_only:
                 for consumer in app.consumers():
                     consumer.start()
+                if session.is_kafka:
+                    # Streams that agents group or forward read more topics: known before the group is joined, they
+                    # cost it no second rebalance.
+                    for _ in range(SUBSCRIBING_TURNS):
+                        await asyncio.sleep(0)
             session.start()
         except BaseException:
             await self._abandon()
@@ -54,8 +64,26 @@ class AppService(Service):
         if app.client_only:
             self.ready.set()
             return
-        await app.on_partitions_assigned.send(session.topic_partitions())
+        if not session.is_kafka:
+            await app.on_partitions_assigned.send(session.topic_partitions())
         self._run(self._begin())
+
+    def hear_assignment(self) -> None:
+        """Tell the app when the group has moved partitions; the embedded log moves none."""
+        session = self.app.session if self.app.has_session else None
+        if session is None or not session.is_kafka:
+            return
+        changed = session.reassigned()
+        if changed is not None and any(changed):
+            self._run(self._tell_assignment(*changed))
+
+    async def _tell_assignment(self, assigned: set[TP], revoked: set[TP]) -> None:
+        if revoked:
+            await self.app.on_partitions_revoked.send(revoked)
+        if assigned:
+            await self.app.on_partitions_assigned.send(assigned)
+        if self.ready.is_set():
+            await self.app.on_rebalance_complete.send()
 
     async def on_started(self) -> None:
         """Give the app its hook."""

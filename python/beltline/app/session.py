@@ -49,13 +49,16 @@ class BeltSession:
         partitions: By name, the topics declared in this session with the partitions they really have.
     """
 
-    def __init__(self, app: App, *, memory: bool | None = None, manual_clock: bool = False) -> None:
+    def __init__(
+        self, app: App, *, memory: bool | None = None, manual_clock: bool = False, observe: bool = False
+    ) -> None:
         """Open the belt.
 
         Args:
             app: Its settings say where and how.
             memory: Keep nothing; None is what the setting ``broker`` says.
             manual_clock: Time stands still until `advance`; only in memory.
+            observe: On Kafka, read without being a member of the group, and move no position of it.
 
         Raises:
             DataDirectoryError: The data directory is held by another process, foreign, read-only or newer.
@@ -71,18 +74,20 @@ class BeltSession:
             commit_bytes=conf.commit_bytes,
             commit_events=conf.broker_commit_every,
             drain_deadline_ms=round(conf.drain_deadline * 1000),
+            stall_timeout_ms=round(conf.stall_timeout * 1000),
             queue_bytes=conf.queue_bytes,
             fetch_max_bytes=conf.consumer_max_fetch_size,
             outbox_bytes=conf.outbox_bytes,
             start_from=cast("StartFrom", conf.consumer_auto_offset_reset),
         )
-        brokers: dict[str, Any] = {"kafka": kafka_options(conf)} if conf.is_kafka and not in_memory else {}
+        self.is_kafka = conf.is_kafka and not in_memory
+        brokers = {**kafka_options(conf), "beltline.observe": observe} if self.is_kafka else None
         self.belt.open(
             directory=None if in_memory else str(conf.datadir),
             sync=cast(Literal["always", "interval", "never"], conf.sync),
             sync_interval_ms=round(conf.sync_interval * 1000),
             manual_clock=manual_clock,
-            **brokers,
+            kafka=brokers,
         )
         self.clock: Clock = ManualClock() if manual_clock else SystemClock()
         self.partitions: dict[str, int] = {}
@@ -92,6 +97,8 @@ class BeltSession:
         self._breathed = 0.0
         self._thread = 0
         self._idle_waiters = 0
+        self._assigned: set[TP] = set()
+        self._assignment_version = 0
 
     # -- topics and tables -----------------------------------------------------------------------------------------
 
@@ -128,7 +135,9 @@ class BeltSession:
             self.declare(topic)
 
     def topic_partitions(self) -> set[TP]:
-        """Return every partition of the topics declared here."""
+        """Return every partition that is read here; of the embedded log, all partitions of the topics declared here."""
+        if self.is_kafka:
+            return set(self._assigned)
         return {TP(name, partition) for name, count in self.partitions.items() for partition in range(count)}
 
     # -- turning ---------------------------------------------------------------------------------------------------
@@ -161,14 +170,27 @@ class BeltSession:
         if self._driver is not None:
             self._driver.stop()
         self._loop = running
-        self._driver = Driver(self.belt, self.app.fatal)
+        self._driver = Driver(self.belt, self.app.fatal, self.app.turned)
         self._driver.start()
 
     async def wait_recovered(self) -> None:
         """Return when every table is restored."""
-        while self.belt.recovery():
+        while self.is_recovering():
             await self.driver.next_turn()
             self.app.raise_failure()
+
+    def is_recovering(self) -> bool:
+        """Whether the group has yet to say what is read here, or a table of it is not complete."""
+        return self.belt.is_joining() or bool(self.belt.recovery())
+
+    def reassigned(self) -> tuple[set[TP], set[TP]] | None:
+        """Return what is read here since the last call and what no longer; None when nothing has changed."""
+        version = self.belt.assignment_version()
+        if version == self._assignment_version:
+            return None
+        self._assignment_version = version
+        before, self._assigned = self._assigned, {TP(*name) for name in self.belt.assignment()}
+        return self._assigned - before, before - self._assigned
 
     async def wait_idle(self, timeout: float) -> None:
         """Return when all events are worked off and committed, and channels in memory are empty.

@@ -41,13 +41,14 @@ async def opened(app: App, *, with_tables: bool = False, start: bool = True) -> 
     Raises:
         CommandError: Another process holds the directory, or there is none.
     """
-    if not app.conf.is_memory and not Path(app.conf.datadir).is_dir() and not start:
+    is_embedded = not app.conf.is_memory and not app.conf.is_kafka
+    if is_embedded and not Path(app.conf.datadir).is_dir() and not start:
         raise CommandError(
             f"there is no data directory {Path(app.conf.datadir).absolute()}",
             "run a worker first, or say where it is with --datadir",
         )
     try:
-        session = app.open_belt()
+        session = app.open_belt(observe=True)
     except DataDirectoryError as error:
         raise CommandError(*refusal(error)) from error
     try:

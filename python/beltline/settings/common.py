@@ -213,6 +213,14 @@ class BeltSettings(SettingsBase):
         minimum=0.01,
         doc="How long an exactly-once commit waits for handlers before health names them; it goes on waiting.",
     )
+    stall_timeout = Setting(
+        seconds,
+        default=60.0,
+        env="BELTLINE_STALL_TIMEOUT",
+        unit="seconds",
+        minimum=0.01,
+        doc="A partition with records to read that has not advanced for so long is called stalled, with the reason.",
+    )
     queue_bytes = Setting(
         integer,
         default=64 << 20,

@@ -34,6 +34,11 @@ async def reset(state: State) -> None:
     app = state.app
     if app.conf.is_memory:
         raise CommandError("broker='memory://' keeps nothing, so there is nothing to reset")
+    if app.conf.is_kafka:
+        raise CommandError(
+            "on Kafka each worker keeps copies of its tables in a place of its own below the data directory",
+            f"stop the workers and remove {Path(app.conf.datadir).absolute()}; the next start rebuilds them",
+        )
     store = Path(app.conf.datadir) / STORE_FOLDER
     async with opened(app, start=False):
         try:

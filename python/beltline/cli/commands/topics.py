@@ -25,7 +25,7 @@ def command(state: State, /, as_json: bool) -> None:
 async def show(state: State, as_json: bool) -> None:
     """Print the topics while holding the data directory."""
     app = state.app
-    if app.conf.is_memory or not Path(app.conf.datadir).is_dir():
+    if app.conf.is_memory or not (app.conf.is_kafka or Path(app.conf.datadir).is_dir()):
         there: dict[str, int] = {}
     else:
         async with opened(app, start=False) as session:
