@@ -416,6 +416,34 @@ impl Log for EmbeddedLog {
         Ok(())
     }
 
+    fn groups(&self) -> Result<Vec<Arc<str>>> {
+        let mut groups: Vec<Arc<str>> = Vec::new();
+        let end = [keys::OFFSET, &[0xff]].concat();
+        self.shared.store.scan(Space::Meta, keys::OFFSET, &end, &mut |key, _| {
+            if let Some(name) = keys::group_of(key)
+                && groups.last().is_none_or(|last| **last != *name)
+            {
+                groups.push(Arc::from(name));
+            }
+            ControlFlow::Continue(())
+        })?;
+        // Keys sort by the length of the name first.
+        groups.sort_unstable();
+        Ok(groups)
+    }
+
+    fn forget_offsets(&self, group: &str, partitions: &[TopicPartition]) -> Result<()> {
+        let _writing = lock(&self.shared.writing);
+        let mut changes = Vec::with_capacity(partitions.len());
+        for partition in partitions {
+            let key = self.shared.catalog.partition(partition)?.key;
+            changes.push(Change::remove(Space::Meta, keys::offset(group, key)));
+        }
+        self.shared.store.write(changes, self.shared.options.sync == SyncPolicy::Always)?;
+        self.shared.unsynced.store(true, Ordering::Release);
+        Ok(())
+    }
+
     fn sync(&self) -> Result<()> {
         self.shared.unsynced.store(false, Ordering::Release);
         self.shared.store.sync()

@@ -18,6 +18,7 @@ mod keys;
 mod memory_store;
 mod retention;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use beltline_types::{
@@ -101,6 +102,18 @@ pub trait Log: Send + Sync {
     /// # Errors
     /// Only what the disk says.
     fn reset_group(&self, group: &str) -> Result<()>;
+
+    /// Names of the groups that have offsets, sorted.
+    ///
+    /// # Errors
+    /// Only what the disk says.
+    fn groups(&self) -> Result<Vec<Arc<str>>>;
+
+    /// Forgets a group's offsets of these partitions; no effect where it has none.
+    ///
+    /// # Errors
+    /// `NotFound` for a partition that does not exist; otherwise what the disk says.
+    fn forget_offsets(&self, group: &str, partitions: &[TopicPartition]) -> Result<()>;
 
     /// Makes everything committed so far survive a power failure.
     ///
