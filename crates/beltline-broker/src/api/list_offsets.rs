@@ -19,10 +19,13 @@ const EARLIEST_LOCAL: i64 = -4;
 /// The answer where no record fits.
 const NOWHERE: (Timestamp, Offset) = (-1, -1);
 
+/// From this version on an answer carries the leader's epoch.
+const WITH_EPOCH: i16 = 4;
+
 /// Bytes read at a time when looking for a time.
 const READ_BYTES: usize = 1 << 20;
 
-pub(super) fn list_offsets(context: &Context, client: &Client, request: ListOffsetsRequest) -> ListOffsetsResponse {
+pub(super) fn list_offsets(context: &Context, client: &Client, request: ListOffsetsRequest, version: i16) -> ListOffsetsResponse {
     let deadline = context.now() + context.options.limits.lookup_timeout;
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
@@ -33,7 +36,7 @@ pub(super) fn list_offsets(context: &Context, client: &Client, request: ListOffs
             let one = ListOffsetsPartitionResponse::default().with_partition_index(wanted.partition_index);
             answer.partitions.push(match look_up(context, client, &partition, wanted.timestamp, deadline) {
                 Ok((timestamp, offset)) => {
-                    let epoch = if offset < 0 { -1 } else { 0 };
+                    let epoch = if offset < 0 || version < WITH_EPOCH { -1 } else { 0 };
                     one.with_error_code(NONE).with_timestamp(timestamp).with_offset(offset).with_leader_epoch(epoch)
                 }
                 Err(error) => one.with_error_code(errors::of_log(&error).code()).with_timestamp(-1).with_offset(-1),

@@ -35,7 +35,7 @@ pub(crate) fn answer(
         }
         RequestKind::Fetch(request) => ResponseKind::Fetch(fetch::fetch(context, client, request).ok_or(Hangup)?),
         RequestKind::ListOffsets(request) => {
-            ResponseKind::ListOffsets(list_offsets::list_offsets(context, client, request))
+            ResponseKind::ListOffsets(list_offsets::list_offsets(context, client, request, version))
         }
         RequestKind::Metadata(request) => ResponseKind::Metadata(topics::metadata(context, request, version)),
         RequestKind::CreateTopics(request) => ResponseKind::CreateTopics(topics::create(context, request)),
