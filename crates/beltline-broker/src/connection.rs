@@ -39,7 +39,12 @@ pub(crate) struct Header {
 
 /// Serves a connection until it ends, is idle for too long, sends nonsense, or the broker stops.
 pub(crate) fn serve(context: &Context, stream: TcpStream, peer: SocketAddr) {
-    let client = Client { id: String::new(), host: format!("/{}", peer.ip()), stream: stream.try_clone().ok() };
+    let client = Client {
+        id: String::new(),
+        host: format!("/{}", peer.ip()),
+        software: String::new(),
+        stream: stream.try_clone().ok(),
+    };
     let mut connection = Connection { context, stream, client, is_authenticated: !context.options.require_token };
     while !context.is_stopped() && connection.serve_one().is_ok() {}
 }
@@ -93,7 +98,10 @@ impl Connection<'_> {
             return Err(Hangup);
         }
         let answer = match request {
-            RequestKind::ApiVersions(_) => Some(ResponseKind::ApiVersions(supported())),
+            RequestKind::ApiVersions(request) => {
+                self.client.software = request.client_software_name.to_string();
+                Some(ResponseKind::ApiVersions(supported()))
+            }
             RequestKind::SaslHandshake(request) => Some(api::sasl::handshake(&request)),
             RequestKind::SaslAuthenticate(request) => {
                 let (answer, is_right) = api::sasl::authenticate(self.context, &request);
@@ -200,7 +208,7 @@ fn supported() -> ApiVersionsResponse {
 /// For tests of single frames.
 #[cfg(test)]
 pub(crate) fn answer_frame(context: &Context, frame: Bytes, stream: TcpStream) -> Result<Option<BytesMut>, Hangup> {
-    let client = Client { id: String::new(), host: "/127.0.0.1".to_owned(), stream: None };
+    let client = Client { id: String::new(), host: "/127.0.0.1".to_owned(), software: String::new(), stream: None };
     let mut connection = Connection { context, stream, client, is_authenticated: true };
     connection.answer(frame)
 }

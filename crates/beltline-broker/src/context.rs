@@ -86,10 +86,17 @@ pub(crate) struct Context {
 pub(crate) struct Client {
     pub(crate) id: String,
     pub(crate) host: String,
+    /// What it is written with, as newer clients say.
+    pub(crate) software: String,
     pub(crate) stream: Option<TcpStream>,
 }
 
 impl Client {
+    /// Whether it counts the offsets of a batch up from the one that is answered, also from "none".
+    pub(crate) fn is_librdkafka(&self) -> bool {
+        self.software.starts_with("librdkafka") || self.software.starts_with("confluent")
+    }
+
     /// Whether the other end has closed the connection; bytes that wait to be read are no sign of it.
     fn is_gone(&self) -> bool {
         let Some(stream) = &self.stream else { return false };

@@ -30,7 +30,7 @@ pub(crate) fn answer(
     Ok(Some(match request {
         RequestKind::Produce(request) => {
             let wants_answer = request.acks != 0;
-            let answer = produce::produce(context, request, version);
+            let answer = produce::produce(context, client, request, version);
             return Ok(wants_answer.then_some(ResponseKind::Produce(answer)));
         }
         RequestKind::Fetch(request) => ResponseKind::Fetch(fetch::fetch(context, client, request).ok_or(Hangup)?),

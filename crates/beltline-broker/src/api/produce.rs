@@ -11,7 +11,7 @@ use kafka_protocol::messages::produce_response::{
 
 use super::errors::{self, NONE};
 use super::topics::{is_internal, needs_keys};
-use crate::context::{Context, lock};
+use crate::context::{Client, Context, lock};
 use crate::journal::Entry;
 use crate::producers::{self, Verdict};
 use crate::records::{self, Producer, ReadBatch};
@@ -19,6 +19,10 @@ use crate::transaction::Held;
 
 /// The answer where no offset is known: stored before a restart, or in a transaction that is still open.
 const NO_OFFSET: Offset = -1;
+
+/// librdkafka's own "no offset". It gives a batch's records the offsets that follow the answered one, so the last of
+/// them is to be this one: all are negative, and its bindings show none.
+const NO_OFFSET_LIBRDKAFKA: Offset = -1001;
 
 /// What became of one partition's batch.
 enum Fate {
@@ -37,7 +41,7 @@ struct Work {
     entries: Vec<Entry>,
 }
 
-pub(super) fn produce(context: &Context, request: ProduceRequest, version: i16) -> ProduceResponse {
+pub(super) fn produce(context: &Context, client: &Client, request: ProduceRequest, version: i16) -> ProduceResponse {
     let transaction = request.transactional_id.as_ref().map(|id| &***id);
     let bad_acks = !(-1..=1).contains(&request.acks);
     let mut batches: Vec<(usize, TopicPartition, Result<ReadBatch, Fate>)> = Vec::new();
@@ -58,7 +62,7 @@ pub(super) fn produce(context: &Context, request: ProduceRequest, version: i16) 
     for (index, partition, read) in batches {
         let fate = match read {
             Err(fate) => fate,
-            Ok(batch) => one_batch(context, transaction, &mut producer, &partition, batch, &mut work),
+            Ok(batch) => one_batch(context, client, transaction, &mut producer, &partition, batch, &mut work),
         };
         fates.push((index, partition, fate));
     }
@@ -110,6 +114,7 @@ type Locked<'a> = Option<(i64, MutexGuard<'a, producers::Producer>)>;
 
 fn one_batch(
     context: &Context,
+    client: &Client,
     transaction: Option<&str>,
     producer: &mut Locked<'_>,
     partition: &TopicPartition,
@@ -130,7 +135,7 @@ fn one_batch(
     match known.check(partition, said.epoch, said.first_sequence, count) {
         Verdict::Append => {}
         Verdict::Duplicate(Some(offset)) => return Fate::Stored(offset),
-        Verdict::Duplicate(None) if batch.is_transactional => return Fate::Stored(NO_OFFSET),
+        Verdict::Duplicate(None) if batch.is_transactional => return Fate::Stored(no_offset(client, count)),
         Verdict::Duplicate(None) => return failed(ResponseError::DuplicateSequenceNumber),
         Verdict::OutOfOrder => return failed(ResponseError::OutOfOrderSequenceNumber),
         Verdict::Fenced => return failed(ResponseError::InvalidProducerEpoch),
@@ -138,7 +143,11 @@ fn one_batch(
     let history = known.after(partition, said.epoch, said.first_sequence, count);
     if batch.is_transactional {
         let Some(id) = transaction else { return failed(ResponseError::InvalidTxnState) };
-        return hold(context, id, said, partition, batch.records, || known.set(partition.clone(), history, None));
+        let held = hold(context, id, said, partition, batch.records);
+        return held.map_or_else(std::convert::identity, |()| {
+            known.set(partition.clone(), history, None);
+            Fate::Stored(no_offset(client, count))
+        });
     }
     // Two batches of one producer for one partition in a request would be checked against the same past.
     if work.sequences.iter().any(|(_, other, _)| other == partition) {
@@ -159,15 +168,13 @@ fn hold(
     said: Producer,
     partition: &TopicPartition,
     records: BatchBuilder,
-    remember: impl FnOnce(),
-) -> Fate {
+) -> Result<(), Fate> {
     let mut transactions = lock(&context.transactions);
     let cost = Held::cost(&records);
     match transactions.may_hold(id, (said.id, said.epoch), partition, cost) {
         Ok(()) => {
             transactions.hold(id, partition.clone(), records);
-            remember();
-            Fate::Stored(NO_OFFSET)
+            Ok(())
         }
         Err(denied) => {
             use crate::transaction::Denied;
@@ -187,9 +194,13 @@ fn hold(
                 Denied::Fenced => ResponseError::InvalidProducerEpoch,
                 other => errors::of_transaction(other, false),
             };
-            Fate::Failed(error, message)
+            Err(Fate::Failed(error, message))
         }
     }
+}
+
+fn no_offset(client: &Client, count: u32) -> Offset {
+    if client.is_librdkafka() { NO_OFFSET_LIBRDKAFKA + 1 - Offset::from(count) } else { NO_OFFSET }
 }
 
 /// Writes everything at once; gives the base offset of each append.
