@@ -17,8 +17,12 @@ pub(crate) struct InFlightUnit {
     pub(crate) positions: Vec<(usize, i64)>,
     /// The sends, in the order of the first appends of the request.
     pub(crate) sends: Vec<SentRange>,
-    /// Changelog records: topic if it is known here, partition, index of the append, number of records.
-    pub(crate) changes: Vec<(usize, u32, usize, u32)>,
+    /// Changelog records of topics that are known here: topic, partition, index of the append.
+    pub(crate) changes: Vec<(usize, u32, usize)>,
+    /// Numbers of the partitions whose positions or shards it moves.
+    pub(crate) numbers: Vec<u32>,
+    /// The group's generation when it was sealed.
+    pub(crate) generation: u64,
 }
 
 #[derive(Debug)]

@@ -14,28 +14,35 @@ impl Core {
     pub fn handle(&mut self, event: LogEvent, now: Duration) {
         self.now = self.now.max(now);
         self.replan = true;
+        if !matches!(event, LogEvent::Fetched { .. } | LogEvent::RestoreProgress { .. }) {
+            self.group.restores_open = true;
+        }
         match event {
-            LogEvent::Fetched { fetch, partition, batches, range } => self.fetched(fetch, &partition, batches, range),
+            LogEvent::Fetched { fetch, partition, batches, range, next_offset } => {
+                self.fetched(fetch, &partition, batches, range, next_offset);
+            }
             LogEvent::FetchFailed { fetch, partition, error } => self.fetch_failed(fetch, &partition, &error),
             LogEvent::Committed(receipt) => self.committed(&receipt),
             LogEvent::CommitFailed(error) => self.commit_failed(&error),
-            LogEvent::Restored { table, partition, shard } => {
-                self.tables.restored(table, partition, shard);
+            LogEvent::Restored { restore, table, partition, shard } => {
+                self.tables.restored(restore, table, partition, shard);
                 self.refresh_ready();
             }
-            LogEvent::RestoreProgress { table, partition, done, total } => {
-                self.tables.progress(table, partition, done, total);
+            LogEvent::RestoreProgress { restore, table, partition, done, total } => {
+                self.tables.progress(restore, table, partition, done, total);
             }
-            LogEvent::Offsets(found) => found.into_iter().for_each(|offsets| self.found(offsets)),
-            LogEvent::OffsetsFailed { partitions, error } => {
-                for partition in partitions {
-                    if let Some(index) = self.find_queue(&partition) {
-                        self.queues[index].known = Known::Nothing;
-                        self.queues[index].fail(error.to_string(), self.now);
-                    }
-                }
+            LogEvent::RestoreFailed { restore, table, partition, error } => {
+                self.tables.restore_failed(restore, table, partition, error.to_string(), self.now);
             }
+            LogEvent::Offsets { lookup, found } => found.into_iter().for_each(|offsets| self.found(lookup, offsets)),
+            LogEvent::OffsetsFailed { lookup, partitions, error } => self.offsets_failed(lookup, &partitions, &error),
+            LogEvent::Assigned(partitions) => self.assigned_now(partitions),
+            LogEvent::Revoking(partitions) => self.revoking(partitions),
+            LogEvent::Lost(partitions) => self.lost(&partitions),
+            LogEvent::Standby(numbers) => self.stand_by(numbers),
+            LogEvent::Trouble(trouble) => self.trouble = trouble,
         }
+        self.try_release();
         self.try_commit();
         self.try_stop();
     }
@@ -44,9 +51,11 @@ impl Core {
     pub fn tick(&mut self, now: Duration) {
         self.now = self.now.max(now);
         self.clock.tick(self.now);
+        self.watch_positions();
         if self.clock.touched && self.outbox.bytes() + self.tables.dirty_bytes() >= self.options.commit_bytes {
             self.clock.requested = true;
         }
+        self.try_release();
         self.try_commit();
         let deadline = Duration::from_millis(self.options.drain_deadline_ms);
         if let Some(waited) = self.clock.overdue(self.now, deadline) {
@@ -55,14 +64,47 @@ impl Core {
             self.notices.push_back(format!("a commit has waited {seconds:.1} s for {count} unfinished events"));
         }
         self.try_stop();
-        if self.queues.iter().any(|queue| queue.retry_at.is_some_and(|at| at <= self.now)) {
+        let due = |retry_at: Option<Duration>| retry_at.is_some_and(|at| at <= self.now);
+        if due(self.tables.retry_at()) {
+            self.group.restores_open = true;
             self.replan = true;
+        }
+        if self.queues.iter().any(|queue| due(queue.retry_at)) {
+            self.replan = true;
+        }
+    }
+
+    /// Notes which positions have moved since the last tick: a move without an event is committed as well, and one that
+    /// does not come is what health calls a stall.
+    fn watch_positions(&mut self) {
+        for index in 0..self.queues.len() {
+            let queue = &self.queues[index];
+            if !queue.held {
+                continue;
+            }
+            let position = match queue.range {
+                Some(_) => self.position(index),
+                None => -1,
+            };
+            let restored = self.tables.restore_progress(queue.name.partition);
+            let seen = (position, restored);
+            let at_end = queue.range.is_some_and(|range| position >= range.end);
+            let moved = position >= 0 && position != queue.sealed;
+            let queue = &mut self.queues[index];
+            if queue.seen != seen || at_end {
+                if moved {
+                    self.clock.touch();
+                }
+                queue.seen = seen;
+                queue.seen_at = self.now;
+            }
         }
     }
 
     /// What the driver has to do next; `None` when nothing.
     pub fn poll_command(&mut self) -> Option<LogCommand> {
         if self.commands.is_empty() {
+            self.try_release();
             self.try_commit();
             self.try_stop();
         }
@@ -90,8 +132,9 @@ impl Core {
             || self.clock.fresh
             || !self.commands.is_empty()
             || !self.receipts.is_empty()
-            || (self.clock.requested && self.clock.unit.is_none() && self.clock.draining_since().is_none())
+            || (self.clock.requested && self.clock.draining_since().is_none() && self.clock.is_due(self.now))
             || self.can_leave_drain()
+            || self.can_release()
     }
 
     /// Whether the last event a unit waited for is finished.
@@ -114,8 +157,8 @@ impl Core {
             Phase::Stopping { deadline } => Some(deadline),
             _ => None,
         };
-        let retries = self.queues.iter().filter_map(|queue| queue.retry_at);
-        retries.chain(due).chain(stop).min()
+        let retries = self.queues.iter().filter_map(|queue| queue.retry_at).chain(self.tables.retry_at());
+        retries.chain(due).chain(stop).chain(self.hand_over_deadline()).min()
     }
 
     /// Commits as soon as possible, not only when the interval is over.
@@ -149,14 +192,21 @@ impl Core {
         matches!(self.phase, Phase::Stopped | Phase::Failed)
     }
 
-    fn find_queue(&self, partition: &TopicPartition) -> Option<usize> {
+    pub(crate) fn find_queue(&self, partition: &TopicPartition) -> Option<usize> {
         let topic = self.topics.find(&partition.topic)?;
         let first = (*self.first_queue.get(topic.index())?)?;
         let index = first + partition.partition as usize;
         self.queues.get(index).filter(|queue| queue.name == *partition).map(|_| index)
     }
 
-    fn fetched(&mut self, fetch: u64, partition: &TopicPartition, batches: Vec<Batch>, range: OffsetRange) {
+    fn fetched(
+        &mut self,
+        fetch: u64,
+        partition: &TopicPartition,
+        batches: Vec<Batch>,
+        range: OffsetRange,
+        next_offset: Offset,
+    ) {
         let Some(index) = self.find_queue(partition) else { return };
         let queue = &mut self.queues[index];
         if queue.outstanding != Some(fetch) {
@@ -166,7 +216,10 @@ impl Core {
         let end = queue.range.map_or(range.end, |known| known.end.max(range.end));
         queue.range = Some(OffsetRange { start: range.start, end });
         queue.succeed();
-        queue.at_end = !queue.push(batches);
+        queue.at_end = !queue.push(batches, next_offset);
+        for (subscription, lane) in self.queues[index].readers.clone() {
+            self.subscriptions[subscription].lanes[lane].pass_empty(&self.queues[index]);
+        }
     }
 
     fn fetch_failed(&mut self, fetch: u64, partition: &TopicPartition, error: &Error) {
@@ -183,11 +236,22 @@ impl Core {
         }
     }
 
+    fn offsets_failed(&mut self, lookup: u64, partitions: &[TopicPartition], error: &Error) {
+        for partition in partitions {
+            let Some(index) = self.find_queue(partition) else { continue };
+            let queue = &mut self.queues[index];
+            if queue.known == Known::Asked(lookup) {
+                queue.known = Known::Nothing;
+                queue.fail(error.to_string(), self.now);
+            }
+        }
+    }
+
     /// Takes over a position from the log, within what the partition still holds.
-    fn found(&mut self, offsets: PartitionOffsets) {
+    fn found(&mut self, lookup: u64, offsets: PartitionOffsets) {
         let Some(index) = self.find_queue(&offsets.partition) else { return };
         let queue = &mut self.queues[index];
-        if queue.known != Known::Asked {
+        if queue.known != Known::Asked(lookup) {
             return;
         }
         let range = offsets.range;
@@ -238,36 +302,35 @@ impl Core {
         if self.phase != Phase::Running {
             return;
         }
-        let now = self.now;
+        self.plan_join();
+        self.plan_standby();
         let mut lookups = Vec::new();
-        for queue in &mut self.queues {
-            let wanted = queue.known == Known::Nothing && !queue.readers.is_empty();
-            if wanted && queue.retry_at.is_none_or(|at| at <= now) {
-                queue.known = Known::Asked;
+        let lookup = self.next_number;
+        for index in 0..self.queues.len() {
+            if self.may_look_up(index) {
+                let queue = &mut self.queues[index];
+                queue.known = Known::Asked(lookup);
                 queue.retry_at = None;
                 lookups.push(queue.name.clone());
             }
         }
         if !lookups.is_empty() {
-            self.commands.push_back(LogCommand::LookupOffsets { partitions: lookups });
+            self.next_number += 1;
+            self.commands.push_back(LogCommand::LookupOffsets { lookup, partitions: lookups });
         }
-        // Committed positions first, then the changelogs' ends: so a restored table covers its positions.
-        if self.queues.iter().all(|queue| queue.range.is_some() || queue.readers.is_empty()) {
-            for (table, partition) in self.tables.take_missing() {
-                self.commands.push_back(LogCommand::Restore { table, partition });
-            }
-        }
+        self.plan_restores();
         self.plan_fetches();
     }
 
     fn plan_fetches(&mut self) {
-        let readers = self.queues.iter().filter(|queue| !queue.readers.is_empty()).count();
+        let readers = self.queues.iter().filter(|queue| queue.held && !queue.readers.is_empty()).count();
         let budget = self.options.queue_bytes / readers.max(1);
         let max_bytes = self.options.fetch_max_bytes.min(budget / 2).max(1);
         for index in 0..self.queues.len() {
             self.trim(index);
             let queue = &self.queues[index];
             let wanted = queue.known == Known::Position
+                && queue.is_active()
                 && queue.outstanding.is_none()
                 && !queue.readers.is_empty()
                 && queue.retry_at.is_none_or(|at| at <= self.now);
@@ -275,8 +338,8 @@ impl Core {
                 continue;
             }
             let queue = &mut self.queues[index];
-            let fetch = self.next_fetch;
-            self.next_fetch += 1;
+            let fetch = self.next_number;
+            self.next_number += 1;
             queue.outstanding = Some(fetch);
             queue.retry_at = None;
             self.commands.push_back(LogCommand::Fetch {

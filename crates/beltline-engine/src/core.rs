@@ -8,15 +8,16 @@ use beltline_table::Shard;
 use beltline_types::{Batch, Error, ErrorKind, Offset, RecordView, Result, Timestamp, TopicInfo, TopicPartition};
 
 use crate::commit::CommitClock;
+use crate::group::Group;
 use crate::lane::{Finished, Lane, Place};
 use crate::outbox::{Outbox, Outgoing};
-use crate::queue::{Known, PartitionQueue};
+use crate::queue::PartitionQueue;
 use crate::tables::Tables;
 use crate::topology::Topics;
 use crate::{CoreOptions, Counters, Guarantee, LogCommand, Receipt, Sent, SubscriptionId, TableId, TableSpec, TopicId};
 
-/// An event in somebody's hands. Give it to [`Core::done`] or [`Core::release`]; after an aborted commit the
-/// tickets from before are stale, and giving them back has no effect.
+/// An event in somebody's hands. Give it to [`Core::done`] or [`Core::release`]; after an aborted commit, and when its
+/// partition goes to another member, tickets from before are stale, and giving them back has no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket {
     offset: Offset,
@@ -60,7 +61,7 @@ pub(crate) struct Subscription {
     pub(crate) name: Arc<str>,
     pub(crate) lanes: Vec<Lane>,
     /// The lane whose batch is being read.
-    turn: usize,
+    pub(crate) turn: usize,
     /// Events given back in all lanes.
     pub(crate) returned: usize,
     pub(crate) open: bool,
@@ -100,6 +101,7 @@ pub struct Core {
     pub(crate) tables: Tables,
     pub(crate) outbox: Outbox,
     pub(crate) clock: CommitClock,
+    pub(crate) group: Group,
     pub(crate) phase: Phase,
     pub(crate) failure: Option<String>,
     /// Some reason keeps `next` from its fast path: draining, a full outbox, the end.
@@ -112,7 +114,9 @@ pub struct Core {
     pub(crate) notices: VecDeque<String>,
     /// Something changed that may call for a fetch, a look-up or a restore.
     pub(crate) replan: bool,
-    pub(crate) next_fetch: u64,
+    /// Number of the next fetch, look-up or restore.
+    pub(crate) next_number: u64,
+    pub(crate) trouble: Option<String>,
     pub(crate) counters: Counters,
 }
 
@@ -129,6 +133,7 @@ impl Core {
             tables: Tables::default(),
             outbox: Outbox::default(),
             clock,
+            group: Group::default(),
             phase: Phase::Running,
             failure: None,
             gated: false,
@@ -139,7 +144,8 @@ impl Core {
             receipts: VecDeque::new(),
             notices: VecDeque::new(),
             replan: true,
-            next_fetch: 0,
+            next_number: 0,
+            trouble: None,
             counters: Counters::default(),
         }
     }
@@ -170,89 +176,13 @@ impl Core {
         self.topics.get(id)
     }
 
-    /// Reads topics from the group's position on; every subscription sees every event once.
-    ///
-    /// A subscription added later begins where the slowest one of the partition is.
-    ///
-    /// # Errors
-    /// `NotFound` when a topic was not made known to this core.
-    pub fn subscribe(&mut self, name: &str, topics: &[TopicId]) -> Result<SubscriptionId> {
-        let subscription = self.subscriptions.len();
-        let mut lanes = Vec::new();
-        let mut wanted = topics.to_vec();
-        wanted.sort_unstable();
-        wanted.dedup();
-        if let Some(unknown) = wanted.iter().find(|topic| self.topics.get(**topic).is_none()) {
-            let message = format!("subscription {name}: topic number {} is not known to this core", unknown.0);
-            return Err(Error::new(ErrorKind::NotFound, message));
-        }
-        for topic in wanted {
-            let first = self.queues_of(topic);
-            let partitions = self.topics.get(topic).map_or(0, |info| info.partitions);
-            for partition in 0..partitions {
-                let queue = first + partition as usize;
-                let mut lane = Lane::new(queue, partition);
-                lane.ready = self.tables.waiting_for(partition).is_none();
-                if self.queues[queue].known == Known::Position {
-                    lane.seek(&self.queues[queue], self.position(queue));
-                }
-                self.queues[queue].readers.push((subscription, lanes.len()));
-                lanes.push(lane);
-            }
-        }
-        self.subscriptions.push(Subscription { name: Arc::from(name), lanes, turn: 0, returned: 0, open: true });
-        self.replan = true;
-        Ok(SubscriptionId(subscription as u32))
-    }
-
-    /// Makes the queues of a topic on first use.
-    fn queues_of(&mut self, topic: TopicId) -> usize {
-        if let Some(first) = self.first_queue[topic.index()] {
-            return first;
-        }
-        let first = self.queues.len();
-        self.first_queue[topic.index()] = Some(first);
-        if let Some(info) = self.topics.get(topic) {
-            let names = (0..info.partitions).map(|partition| TopicPartition::new(info.name.clone(), partition));
-            self.queues.extend(names.map(|name| PartitionQueue::new(name, topic)));
-        }
-        first
-    }
-
-    /// Ends a subscription: its unfinished events no longer hold positions back, its tickets are stale.
-    pub fn unsubscribe(&mut self, id: SubscriptionId) {
-        let Some(subscription) = self.subscriptions.get_mut(id.index()) else { return };
-        if !std::mem::replace(&mut subscription.open, false) {
-            return;
-        }
-        self.in_flight -= subscription.lanes.iter().map(Lane::unfinished).sum::<usize>();
-        let queues: Vec<usize> = subscription.lanes.iter().map(|lane| lane.queue).collect();
-        let positions: Vec<Offset> = queues.iter().map(|queue| self.position(*queue)).collect();
-        for (queue, position) in queues.into_iter().zip(positions) {
-            // The group's position stays where this subscription left it when nobody else reads the partition.
-            let state = &mut self.queues[queue];
-            state.readers.retain(|(subscription, _)| *subscription != id.index());
-            if state.readers.is_empty() {
-                state.rewind(position);
-                state.last_position = position;
-                if let Some(fetch) = state.outstanding.take() {
-                    let partition = state.name.clone();
-                    self.commands.push_back(LogCommand::CancelFetch { fetch, partition });
-                }
-            } else {
-                self.trim(queue);
-            }
-        }
-        self.subscriptions[id.index()].lanes.iter_mut().for_each(Lane::close);
-        self.clock.touch();
-        self.replan = true;
-    }
-
     /// Adds a table; its shards are restored before events of their partitions are handed out. A second
     /// time for the same name gives the same id.
     pub fn add_table(&mut self, spec: TableSpec) -> TableId {
         let id = self.tables.add(spec);
         self.refresh_ready();
+        self.group.topics_changed = true;
+        self.group.restores_open = true;
         self.replan = true;
         id
     }
@@ -265,12 +195,6 @@ impl Core {
     /// All tables.
     pub fn tables(&self) -> impl Iterator<Item = (TableId, &TableSpec)> {
         self.tables.specs()
-    }
-
-    pub(crate) fn refresh_ready(&mut self) {
-        for lane in self.subscriptions.iter_mut().flat_map(|subscription| &mut subscription.lanes) {
-            lane.ready = self.tables.waiting_for(lane.partition).is_none();
-        }
     }
 
     /// The next event of a subscription; partitions take turns batch by batch. Many may be in flight.
@@ -327,10 +251,10 @@ impl Core {
             let index = (subscription.turn + step) % count;
             let lane = &mut subscription.lanes[index];
             let queue = &self.queues[lane.queue];
-            if !lane.ready || (limited && lane.next_offset() >= queue.drain_target) || !lane.load(queue) {
+            if !lane.may_hand_out(limited, queue.drain_target) || !lane.load(queue) {
                 continue;
             }
-            if limited && lane.next_offset() >= queue.drain_target {
+            if !lane.may_hand_out(limited, queue.drain_target) {
                 continue;
             }
             if let Some(place) = lane.step(self.now) {
@@ -381,22 +305,19 @@ impl Core {
     #[inline]
     fn lane(&self, ticket: &Ticket) -> Option<&Lane> {
         let subscription = self.subscriptions.get(ticket.subscription as usize)?;
-        if ticket.epoch != self.epoch || !subscription.open {
+        if !subscription.open {
             return None;
         }
-        subscription.lanes.get(ticket.lane as usize)
+        subscription.lanes.get(ticket.lane as usize).filter(|lane| lane.knows(ticket.epoch))
     }
 
     #[inline]
     fn lane_mut(&mut self, ticket: &Ticket) -> Option<&mut Lane> {
-        if ticket.epoch != self.epoch {
-            return None;
-        }
         let subscription = self.subscriptions.get_mut(ticket.subscription as usize)?;
         if !subscription.open {
             return None;
         }
-        subscription.lanes.get_mut(ticket.lane as usize)
+        subscription.lanes.get_mut(ticket.lane as usize).filter(|lane| lane.knows(ticket.epoch))
     }
 
     /// An event is finished: its effects belong to the next unit and its position may move.
@@ -482,9 +403,9 @@ impl Core {
         self.tables.shard_mut(table, partition)
     }
 
-    /// Whether every shard of every table is restored.
+    /// Whether the group has said what is ours, and every shard that is ours is restored.
     pub fn shards_ready(&self) -> bool {
-        self.tables.all_ready()
+        self.is_settled() && self.tables.all_ready(|partition| self.group.holds_number(partition))
     }
 
     /// Whether events wait for unfinished ones before a unit can be sealed.

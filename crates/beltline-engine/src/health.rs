@@ -17,6 +17,31 @@ pub enum Pause {
     Restoring {
         /// The first such table.
         table: Arc<str>,
+        /// Changelog offsets read so far.
+        done: u64,
+        /// Changelog offsets to read; 0 until it is known.
+        total: u64,
+        /// What went wrong last, when it is tried again.
+        error: Option<String>,
+    },
+    /// Others are to get the partition, as soon as its events are finished and committed.
+    HandingOver {
+        /// How long they have been waiting.
+        waited: Duration,
+        /// The oldest event not finished, if there is one.
+        oldest: Option<Offset>,
+    },
+    /// An event is in the handler's hands and the partition has not advanced for longer than the stall timeout.
+    Handler {
+        /// The event.
+        oldest: Offset,
+        /// How long it has held the position back.
+        waited: Duration,
+    },
+    /// The log as a whole cannot be read or written.
+    Trouble {
+        /// What it says.
+        message: String,
     },
     /// Exactly-once waits for unfinished events before it commits.
     Draining,
@@ -59,7 +84,22 @@ impl fmt::Display for Pause {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Pause::Starting => formatter.write_str("waits for its committed position"),
-            Pause::Restoring { table } => write!(formatter, "waits until table {table} is restored"),
+            Pause::Restoring { table, done, total, error } => {
+                write!(formatter, "waits until table {table} is restored, {done} of {total} offsets so far")?;
+                error.as_ref().map_or(Ok(()), |error| write!(formatter, "; it failed and is tried again: {error}"))
+            }
+            Pause::HandingOver { waited, oldest } => {
+                write!(formatter, "others have waited for it {:.1} s", waited.as_secs_f64())?;
+                oldest.map_or(Ok(()), |offset| write!(formatter, "; the event at offset {offset} is not finished"))
+            }
+            Pause::Handler { oldest, waited } => {
+                write!(
+                    formatter,
+                    "waits for the handler of the event at offset {oldest} since {:.1} s",
+                    waited.as_secs_f64()
+                )
+            }
+            Pause::Trouble { message } => write!(formatter, "the log cannot be used at present: {message}"),
             Pause::Draining => formatter.write_str("waits for unfinished events before a commit"),
             Pause::DrainOverdue { waited, oldest } => {
                 write!(formatter, "a commit has waited {:.1} s for unfinished events", waited.as_secs_f64())?;
@@ -102,6 +142,8 @@ pub struct PartitionHealth {
     pub queued_bytes: usize,
     /// Why no event is handed out; `None` when events flow or there is none.
     pub paused: Option<Pause>,
+    /// How long it has not advanced although there is something to read, when that is longer than the stall timeout.
+    pub stalled: Option<Duration>,
 }
 
 /// Numbers that only grow.
@@ -117,12 +159,16 @@ pub struct Counters {
     pub commits: u64,
     /// Units that were aborted.
     pub aborts: u64,
+    /// Partitions lost without a hand-over.
+    pub lost: u64,
+    /// Times another member took our place and everything was dropped.
+    pub fenced: u64,
 }
 
 /// The whole core at one moment.
 #[derive(Clone, Debug)]
 pub struct Health {
-    /// Every subscription in every partition.
+    /// Every subscription in every partition that is ours.
     pub partitions: Vec<PartitionHealth>,
     /// Every table.
     pub tables: Vec<TableHealth>,
@@ -136,4 +182,8 @@ pub struct Health {
     pub outbox_bytes: usize,
     /// Why the core has given up, if it has.
     pub failure: Option<String>,
+    /// Why the log cannot be used at present, if it cannot.
+    pub trouble: Option<String>,
+    /// The group has not said yet what is ours.
+    pub joining: bool,
 }

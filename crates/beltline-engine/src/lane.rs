@@ -51,8 +51,12 @@ pub(crate) struct Lane {
     pub(crate) queue: usize,
     /// Number of the partition, to find shards.
     pub(crate) partition: u32,
-    /// Whether the shards that belong to this partition are there.
+    /// Whether new events may be handed out: the partition is ours and its shards are there.
     pub(crate) ready: bool,
+    /// The partition goes to others: events are handed out only up to where the fastest reader was.
+    pub(crate) leaving: bool,
+    /// Tickets of before this epoch are stale.
+    pub(crate) valid_from: u32,
     current: Option<Arc<Batch>>,
     count: u32,
     index: u32,
@@ -71,6 +75,8 @@ impl Lane {
             queue,
             partition,
             ready: false,
+            leaving: false,
+            valid_from: 0,
             current: None,
             count: 0,
             index: 0,
@@ -110,6 +116,35 @@ impl Lane {
     #[inline]
     pub(crate) fn next_offset(&self) -> Offset {
         self.next_offset
+    }
+
+    /// Events given back that nobody has taken again.
+    pub(crate) fn returned(&self) -> usize {
+        self.returned.len()
+    }
+
+    /// Whether a ticket handed out in this epoch may still count; epochs wrap.
+    #[inline]
+    pub(crate) fn knows(&self, epoch: u32) -> bool {
+        epoch.wrapping_sub(self.valid_from) as i32 >= 0
+    }
+
+    /// Whether the lane may give out its next event, given where a drain ends.
+    pub(crate) fn may_hand_out(&self, limited: bool, drain_target: Offset) -> bool {
+        if self.ready && !limited {
+            return true;
+        }
+        (self.ready || self.leaving) && self.next_offset < drain_target
+    }
+
+    /// Passes over batches without records, so that the position follows the log where there is nothing to do.
+    pub(crate) fn pass_empty(&mut self, queue: &PartitionQueue) {
+        while !self.loaded()
+            && let Some(batch) = queue.batch(self.batch).filter(|batch| batch.is_empty())
+        {
+            self.batch += 1;
+            self.next_offset = self.next_offset.max(batch.next_offset());
+        }
     }
 
     pub(crate) fn unfinished(&self) -> usize {

@@ -10,11 +10,13 @@
 //! - `lane`: one subscription's cursor and in-flight set in one partition; the position comes from here
 //! - `outbox`, `tables`: what a unit is made of
 //! - `commit`: when a unit is due
-//! - `core` (set-up and data plane), `control` (the state machine), `seal` (making and ending units), `observe`
+//! - `group`: which partitions are ours, and how they come and go
+//! - `core` and `subscribe` (set-up and data plane), `control` (the state machine), `seal` (making and ending units), `observe`
 
 mod commit;
 mod control;
 mod core;
+mod group;
 mod health;
 mod lane;
 mod observe;
@@ -23,6 +25,7 @@ mod outbox;
 mod protocol;
 mod queue;
 mod seal;
+mod subscribe;
 mod tables;
 mod topology;
 

@@ -12,11 +12,14 @@ impl Core {
     /// partition read to the end that is known.
     pub fn is_idle(&self) -> bool {
         self.in_flight == 0
+            && self.is_settled()
             && !self.has_uncommitted()
             && self.shards_ready()
             && (0..self.queues.len()).all(|index| {
                 let queue = &self.queues[index];
-                queue.readers.is_empty() || (queue.reached_end() && self.position(index) >= queue.fetch_offset)
+                !queue.held
+                    || queue.readers.is_empty()
+                    || (queue.reached_end() && self.position(index) >= queue.fetch_offset)
             })
     }
 
@@ -25,7 +28,10 @@ impl Core {
         let Some(subscription) = self.subscriptions.get(id.index()).filter(|subscription| subscription.open) else {
             return true;
         };
-        let has_record = |lane: &Lane| lane.ready && (lane.loaded() || lane.has_batch(&self.queues[lane.queue]));
+        let has_record = |lane: &Lane| {
+            let queue = &self.queues[lane.queue];
+            lane.may_hand_out(false, queue.drain_target) && (lane.loaded() || lane.has_batch(queue))
+        };
         self.phase != Phase::Running || subscription.returned > 0 || subscription.lanes.iter().any(has_record)
     }
 
@@ -48,16 +54,19 @@ impl Core {
     pub fn health(&self) -> Health {
         let open = self.subscriptions.iter().filter(|subscription| subscription.open);
         let partitions = open.flat_map(|subscription| {
-            subscription.lanes.iter().map(|lane| self.partition_health(subscription.name.clone(), lane))
+            let ours = subscription.lanes.iter().filter(|lane| self.queues[lane.queue].held);
+            ours.map(|lane| self.partition_health(subscription.name.clone(), lane))
         });
         Health {
             partitions: partitions.collect(),
-            tables: self.tables.health(),
+            tables: self.tables.health(|number| self.group.holds_number(number)),
             counters: self.counters,
             commit_interval: self.clock.interval(),
             commit_in_flight: self.clock.unit.is_some(),
             outbox_bytes: self.outbox.bytes(),
             failure: self.failure.clone(),
+            trouble: self.trouble.clone(),
+            joining: !self.is_settled(),
         }
     }
 
@@ -74,7 +83,16 @@ impl Core {
             oldest_in_flight_age: lane.oldest().map(|(_, since)| self.now.saturating_sub(since)),
             queued_bytes: queue.bytes(),
             paused: self.pause(queue, lane),
+            stalled: self.stalled(queue, lane),
         }
+    }
+
+    /// How long a lane with something to read has not advanced, beyond the limit.
+    fn stalled(&self, queue: &PartitionQueue, lane: &Lane) -> Option<Duration> {
+        let idle = queue.range.is_some_and(|range| lane.position() >= range.end);
+        let waited = self.now.saturating_sub(queue.seen_at);
+        let limit = Duration::from_millis(self.options.stall_timeout_ms);
+        (!idle && waited >= limit && self.phase == Phase::Running).then_some(waited)
     }
 
     fn pause(&self, queue: &PartitionQueue, lane: &Lane) -> Option<Pause> {
@@ -83,14 +101,22 @@ impl Core {
             Phase::Running => {}
             _ => return Some(Pause::Stopping),
         }
+        if let Some(message) = &self.trouble {
+            return Some(Pause::Trouble { message: message.clone() });
+        }
         if let Some(message) = &queue.last_error {
             return Some(Pause::LogError { message: message.clone(), failures: queue.failures });
         }
         if queue.known != Known::Position {
             return Some(Pause::Starting);
         }
-        if let Some(table) = self.tables.waiting_for(lane.partition) {
-            return Some(Pause::Restoring { table: table.name.clone() });
+        if let Some(since) = self.group.leaving_since(&queue.name) {
+            let oldest = lane.oldest().map(|(offset, _)| offset);
+            return Some(Pause::HandingOver { waited: self.now.saturating_sub(since), oldest });
+        }
+        if let Some((table, done, total, error)) = self.tables.incomplete(lane.partition) {
+            let (table, error) = (table.name.clone(), error.map(str::to_owned));
+            return Some(Pause::Restoring { table, done, total, error });
         }
         if let Some(since) = self.clock.draining_since() {
             let waited = self.now.saturating_sub(since);
@@ -104,6 +130,9 @@ impl Core {
         match lane.oldest() {
             Some((oldest, _)) if queue.outstanding.is_none() && lane.next_offset() >= queue.fetch_offset => {
                 Some(Pause::QueueFull { oldest, bytes: queue.bytes() })
+            }
+            Some((oldest, since)) if self.stalled(queue, lane).is_some() => {
+                Some(Pause::Handler { oldest, waited: self.now.saturating_sub(since) })
             }
             _ => None,
         }

@@ -38,6 +38,11 @@ pub struct CoreOptions {
     pub commit_events: u64,
     /// How long exactly-once waits for unfinished events before health names them; it goes on waiting.
     pub drain_deadline_ms: u64,
+    /// How long unfinished events of a partition that others are to get hold it back; then it is given away, and they are
+    /// repeated there.
+    pub hand_over_deadline_ms: u64,
+    /// A partition with records to read that has not advanced for this long is called stalled by health.
+    pub stall_timeout_ms: u64,
     /// Fetched records held in memory, over all partitions.
     pub queue_bytes: usize,
     /// The most one fetch asks for.
@@ -58,6 +63,8 @@ impl Default for CoreOptions {
             commit_bytes: 16 << 20,
             commit_events: 1_000_000,
             drain_deadline_ms: 30_000,
+            hand_over_deadline_ms: 30_000,
+            stall_timeout_ms: 60_000,
             queue_bytes: 64 << 20,
             fetch_max_bytes: 1 << 20,
             outbox_bytes: 64 << 20,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use beltline_types::{
-    Append, BatchBuilder, Error, ErrorKind, HeaderIter, Offset, Result, Timestamp, TopicInfo, TopicPartition,
+    Append, Appended, BatchBuilder, Error, ErrorKind, HeaderIter, Result, Timestamp, TopicInfo, TopicPartition,
     partition_of,
 };
 
@@ -50,9 +50,9 @@ pub(crate) struct SentRange {
 }
 
 impl SentRange {
-    pub(crate) fn receipt(self, base_offset: Option<Offset>) -> Receipt {
+    pub(crate) fn receipt(self, appended: Option<Appended>) -> Receipt {
         let SentRange { topic, partition, first_sequence, count } = self;
-        Receipt { topic, partition, first_sequence, count, base_offset }
+        Receipt { topic, partition, first_sequence, count, appended }
     }
 }
 

@@ -1,12 +1,15 @@
 //! What the core asks of the outside world, and what the outside world tells it.
 
+use std::sync::Arc;
+
 use beltline_table::Shard;
-use beltline_types::{Batch, CommitReceipt, CommitRequest, Error, Offset, OffsetRange, TopicPartition};
+use beltline_types::{Appended, Batch, CommitReceipt, CommitRequest, Error, Offset, OffsetRange, TopicPartition};
 
 use crate::{TableId, TopicId};
 
-/// Something the driver must do. Every command is answered by one [`LogEvent`] (a fetch that was cancelled need
-/// not be).
+/// Something the driver must do. Every command up to `LookupOffsets` is answered by one [`LogEvent`] (a fetch that was
+/// cancelled, and a restore of a shard that was dropped, need not be); the others are repeated by the driver until they
+/// are done, and need no answer.
 #[derive(Debug)]
 pub enum LogCommand {
     /// Read a partition; answered by `Fetched` or `FetchFailed`.
@@ -34,6 +37,8 @@ pub enum LogCommand {
     /// Load a shard from the store and the changelog; answered by `Restored`. Given only after the committed
     /// positions are known, so the changelog's end sampled now covers them.
     Restore {
+        /// Names this restore in its answers.
+        restore: u64,
         /// The table.
         table: TableId,
         /// Which of its shards.
@@ -41,8 +46,31 @@ pub enum LogCommand {
     },
     /// Look up committed positions and ranges; answered by `Offsets` or `OffsetsFailed`.
     LookupOffsets {
+        /// Names this look-up in its answer.
+        lookup: u64,
         /// Of these partitions.
         partitions: Vec<TopicPartition>,
+    },
+    /// Become a member of the group that reads these topics, or change what is read. The group answers by `Assigned`.
+    Join {
+        /// All topics that are read from now on.
+        topics: Vec<Arc<str>>,
+    },
+    /// Nothing of these partitions is under way any more: others may have them.
+    Release {
+        /// The partitions.
+        partitions: Vec<TopicPartition>,
+    },
+    /// The shards of these partition numbers belong to somebody else now: stop restoring them and close their files, which
+    /// stay for the day they come back.
+    DropShards {
+        /// Numbers of the partitions, of every table.
+        partitions: Vec<u32>,
+    },
+    /// Keep the stored shards of these partition numbers close to their changelogs, and no others.
+    Standby {
+        /// Numbers of the partitions, of every table.
+        partitions: Vec<u32>,
     },
 }
 
@@ -90,6 +118,8 @@ pub enum LogEvent {
         batches: Vec<Batch>,
         /// What the partition holds.
         range: OffsetRange,
+        /// Where to read on: behind the batches and what the log skipped.
+        next_offset: Offset,
     },
     /// A fetch went wrong; it is repeated after a pause.
     FetchFailed {
@@ -106,6 +136,8 @@ pub enum LogEvent {
     CommitFailed(Error),
     /// A shard is complete.
     Restored {
+        /// Which restore.
+        restore: u64,
         /// The table.
         table: TableId,
         /// Which of its shards.
@@ -115,6 +147,8 @@ pub enum LogEvent {
     },
     /// A shard grows.
     RestoreProgress {
+        /// Which restore.
+        restore: u64,
         /// The table.
         table: TableId,
         /// Which of its shards.
@@ -124,15 +158,43 @@ pub enum LogEvent {
         /// Changelog offsets to read.
         total: u64,
     },
+    /// A restore could not go on; it is repeated after a pause.
+    RestoreFailed {
+        /// Which restore.
+        restore: u64,
+        /// The table.
+        table: TableId,
+        /// Which of its shards.
+        partition: u32,
+        /// Why not.
+        error: Error,
+    },
     /// Committed positions and ranges.
-    Offsets(Vec<PartitionOffsets>),
+    Offsets {
+        /// Which look-up.
+        lookup: u64,
+        /// What it found.
+        found: Vec<PartitionOffsets>,
+    },
     /// The look-up went wrong; it is repeated after a pause.
     OffsetsFailed {
+        /// Which look-up.
+        lookup: u64,
         /// Which partitions were asked for.
         partitions: Vec<TopicPartition>,
         /// Why there is no answer.
         error: Error,
     },
+    /// From now on these are ours too; may be empty.
+    Assigned(Vec<TopicPartition>),
+    /// Others are to get these: they are finished, committed and released; the rest goes on.
+    Revoking(Vec<TopicPartition>),
+    /// Gone already: nothing of them may be committed.
+    Lost(Vec<TopicPartition>),
+    /// The whole list of partition numbers whose shards are kept warm for others.
+    Standby(Vec<u32>),
+    /// Why nothing can be read or written at present; `None` when all is well again.
+    Trouble(Option<String>),
 }
 
 /// A send that was accepted into the outbox.
@@ -144,8 +206,8 @@ pub struct Sent {
     pub partition: u32,
 }
 
-/// What became of sends to one partition: sequence `first_sequence + n` has offset `base_offset + n`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What became of sends to one partition: sequence `first_sequence + n` is the record with number `n`, see [`Receipt::offset`].
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
     /// The topic.
     pub topic: TopicId,
@@ -156,5 +218,13 @@ pub struct Receipt {
     /// How many sends.
     pub count: u32,
     /// Where they are; `None` when their unit was aborted, and they were not written.
-    pub base_offset: Option<Offset>,
+    pub appended: Option<Appended>,
+}
+
+impl Receipt {
+    /// Offset of the send with this number; `None` when its unit was aborted.
+    pub fn offset(&self, sequence: u64) -> Option<Offset> {
+        let number = sequence.saturating_sub(self.first_sequence) as u32;
+        self.appended.as_ref().map(|appended| appended.offset(number))
+    }
 }

@@ -13,8 +13,8 @@ use crate::TopicId;
 pub(crate) enum Known {
     /// Nobody has asked the log yet.
     Nothing,
-    /// The look-up is on its way.
-    Asked,
+    /// The look-up with this number is on its way.
+    Asked(u64),
     /// The position is known.
     Position,
 }
@@ -48,6 +48,14 @@ pub(crate) struct PartitionQueue {
     pub(crate) last_error: Option<String>,
     /// Exactly-once: how far readers may go before the next unit is sealed.
     pub(crate) drain_target: Offset,
+    /// The group gave it to us.
+    pub(crate) held: bool,
+    /// Ours, but others are to get it: no new events, no fetches.
+    pub(crate) leaving: bool,
+    /// Position and restored offsets when one of them last moved; what health calls a stall.
+    pub(crate) seen: (Offset, u64),
+    /// When that was, or when there was last nothing to read.
+    pub(crate) seen_at: Duration,
 }
 
 impl PartitionQueue {
@@ -71,6 +79,10 @@ impl PartitionQueue {
             failures: 0,
             last_error: None,
             drain_target: 0,
+            held: false,
+            leaving: false,
+            seen: (-1, 0),
+            seen_at: Duration::ZERO,
         }
     }
 
@@ -94,9 +106,20 @@ impl PartitionQueue {
         self.bytes
     }
 
-    /// Takes fetched batches in; those that were read before are left out.
-    pub(crate) fn push(&mut self, batches: Vec<Batch>) -> bool {
+    /// Whether events of it may be handed out and fetched.
+    pub(crate) fn is_active(&self) -> bool {
+        self.held && !self.leaving
+    }
+
+    /// Takes fetched batches in; those that were read before are left out. Offsets that hold nothing to read become part
+    /// of the last batch, or a batch without records, so that positions pass over them. Says whether anything came.
+    pub(crate) fn push(&mut self, mut batches: Vec<Batch>, next_offset: Offset) -> bool {
         let mut grown = false;
+        match batches.last_mut() {
+            Some(last) => last.extend_to(next_offset),
+            None if next_offset > self.fetch_offset => batches.push(Batch::empty(self.fetch_offset, next_offset)),
+            None => {}
+        }
         for batch in batches {
             if batch.next_offset() <= self.fetch_offset {
                 continue;
@@ -126,6 +149,16 @@ impl PartitionQueue {
         self.fetch_offset = offset;
         self.at_end = false;
         self.retry_at = None;
+    }
+
+    /// The partition is no longer ours: everything about it is looked up again when it comes back.
+    pub(crate) fn forget(&mut self) {
+        self.rewind(0);
+        self.known = Known::Nothing;
+        self.range = None;
+        (self.committed, self.sealed, self.last_position, self.drain_target) = (0, 0, 0, 0);
+        (self.held, self.leaving) = (false, false);
+        self.succeed();
     }
 
     /// Whether everything known to exist was fetched.

@@ -7,8 +7,7 @@ use beltline_types::{CommitReceipt, CommitRequest, Error, ErrorKind, Offset};
 use crate::commit::InFlightUnit;
 use crate::core::Phase;
 use crate::lane::Lane;
-use crate::protocol::CommitUnit;
-use crate::queue::Known;
+use crate::protocol::{CommitUnit, TableChange};
 use crate::{Core, LogCommand, Next, SubscriptionId};
 
 impl Core {
@@ -30,7 +29,8 @@ impl Core {
     }
 
     fn positions_moved(&self) -> impl Iterator<Item = (usize, Offset)> {
-        let known = self.queues.iter().enumerate().filter(|(_, queue)| queue.known == Known::Position);
+        // Also while a position is being looked up again: what was finished before belongs to this unit.
+        let known = self.queues.iter().enumerate().filter(|(_, queue)| queue.held && queue.range.is_some());
         known
             .map(|(index, queue)| (index, self.position(index), queue.sealed))
             .filter(|(_, position, sealed)| position != sealed)
@@ -48,7 +48,7 @@ impl Core {
             })
     }
 
-    fn lane_of(&self, (subscription, lane): (usize, usize)) -> &Lane {
+    pub(crate) fn lane_of(&self, (subscription, lane): (usize, usize)) -> &Lane {
         &self.subscriptions[subscription].lanes[lane]
     }
 
@@ -85,11 +85,14 @@ impl Core {
 
     /// Moves positions, outbox and table changes into a unit for the log.
     pub(crate) fn seal(&mut self) {
-        let positions: Vec<(usize, Offset)> = self.positions_moved().collect();
+        let mut positions: Vec<(usize, Offset)> = self.positions_moved().collect();
         let topics = &self.topics;
         let (mut appends, sends) =
             self.outbox.take(|id| topics.get(id).map_or_else(|| "".into(), |info| info.name.clone()));
         let tables = self.tables.seal(&mut appends);
+        if self.must_drain() {
+            self.add_witnesses(&mut positions, &tables);
+        }
         if positions.is_empty() && appends.is_empty() {
             self.clock.nothing_to_write(self.now);
             self.refresh_gate();
@@ -97,17 +100,35 @@ impl Core {
         }
         let changes = tables.iter().filter_map(|change| {
             let topic = topics.find(&self.tables.spec(change.table)?.changelog)?;
-            Some((topic.index(), change.partition, change.append, appends.get(change.append)?.records.len()))
+            Some((topic.index(), change.partition, change.append))
         });
         let changes = changes.collect();
+        let moved = positions.iter().map(|(queue, _)| self.queues[*queue].name.partition);
+        let numbers = moved.chain(tables.iter().map(|change| change.partition)).collect();
         let offsets = positions.iter().map(|(queue, offset)| (self.queues[*queue].name.clone(), *offset)).collect();
         for (queue, offset) in &positions {
             self.queues[*queue].sealed = *offset;
         }
         let request = CommitRequest { group: self.options.group.clone(), appends, offsets };
         self.commands.push_back(LogCommand::Commit(CommitUnit { request, tables }));
-        self.clock.sealed(self.now, InFlightUnit { positions, sends, changes });
+        self.clock
+            .sealed(self.now, InFlightUnit { positions, sends, changes, numbers, generation: self.group.generation });
+        self.mark_sealed();
         self.refresh_gate();
+    }
+
+    /// The group refuses positions of one who is no member any more, and with them the unit. Changes of a shard that no
+    /// event made, but a timer, bring the position of their partition along, so that they are refused as well.
+    fn add_witnesses(&self, positions: &mut Vec<(usize, Offset)>, tables: &[TableChange]) {
+        for change in tables {
+            let of_number = |index: usize| self.queues[index].name.partition == change.partition;
+            if positions.iter().any(|(index, _)| of_number(*index)) {
+                continue;
+            }
+            let known = |index: &usize| self.queues[*index].held && self.queues[*index].range.is_some();
+            let witness = (0..self.queues.len()).filter(|index| of_number(*index)).find(known);
+            positions.extend(witness.map(|index| (index, self.position(index))));
+        }
     }
 
     pub(crate) fn committed(&mut self, receipt: &CommitReceipt) {
@@ -117,14 +138,18 @@ impl Core {
         for (queue, offset) in &unit.positions {
             self.queues[*queue].committed = *offset;
         }
-        for (sends, base_offset) in unit.sends.iter().zip(&receipt.base_offsets) {
-            self.receipts.push_back(sends.receipt(Some(*base_offset)));
-            self.note_end(sends.topic.index(), sends.partition, base_offset + Offset::from(sends.count));
+        for (sends, appended) in unit.sends.iter().zip(&receipt.appended) {
+            self.receipts.push_back(sends.receipt(Some(appended.clone())));
+            self.note_end(sends.topic.index(), sends.partition, appended.next_offset);
         }
-        for (topic, partition, append, count) in &unit.changes {
-            if let Some(base_offset) = receipt.base_offsets.get(*append) {
-                self.note_end(*topic, *partition, base_offset + Offset::from(*count));
+        for (topic, partition, append) in &unit.changes {
+            if let Some(appended) = receipt.appended.get(*append) {
+                self.note_end(*topic, *partition, appended.next_offset);
             }
+        }
+        self.release_sealed();
+        if self.group.rollback_due {
+            self.roll_back();
         }
         self.after_unit();
     }
@@ -138,17 +163,23 @@ impl Core {
     }
 
     pub(crate) fn commit_failed(&mut self, error: &Error) {
-        if self.clock.unit.is_none() {
-            return;
-        }
+        let Some(generation) = self.clock.unit.as_ref().map(|unit| unit.generation) else { return };
         self.counters.aborts += 1;
         self.notices.push_back(format!("a commit failed, its events will be repeated: {error}"));
         self.roll_back();
-        if error.kind() != ErrorKind::Aborted {
-            self.failure = Some(error.to_string());
-            self.phase = Phase::Failed;
-            self.gated = true;
-            return;
+        match error.kind() {
+            ErrorKind::Aborted => {}
+            ErrorKind::Fenced => self.fenced(generation),
+            // Nobody knows whether the unit is in the log, which at-least-once need not know; for exactly-once the log
+            // itself will tell, by the positions it has.
+            ErrorKind::Unavailable if !self.must_drain() => {}
+            ErrorKind::Unavailable => self.look_up_everything(),
+            _ => {
+                self.failure = Some(error.to_string());
+                self.phase = Phase::Failed;
+                self.gated = true;
+                return;
+            }
         }
         self.after_unit();
     }
@@ -169,6 +200,7 @@ impl Core {
             self.receipts.push_back(sends.receipt(None));
         }
         self.tables.roll_back();
+        self.group.rolled_back();
         self.epoch = self.epoch.wrapping_add(1);
         self.in_flight = 0;
         for index in 0..self.queues.len() {
@@ -176,6 +208,7 @@ impl Core {
         }
         for subscription in &mut self.subscriptions {
             subscription.forget_returned();
+            subscription.lanes.iter_mut().for_each(|lane| lane.valid_from = self.epoch);
         }
         self.clock.aborted(self.now);
         self.replan = true;
@@ -200,7 +233,10 @@ impl Core {
 
     /// Whether `next` must ask before it hands out an event.
     pub(crate) fn refresh_gate(&mut self) {
-        self.gated = self.phase != Phase::Running || self.clock.draining_since().is_some() || self.outbox_is_full();
+        self.gated = self.phase != Phase::Running
+            || self.clock.draining_since().is_some()
+            || self.group.rollback_due
+            || self.outbox_is_full();
     }
 
     /// `next` while something holds events back.
@@ -212,6 +248,8 @@ impl Core {
             return self.take(id, false);
         }
         match self.phase {
+            // What is handed out now would be taken back.
+            Phase::Running if self.group.rollback_due => Next::Wait,
             Phase::Running if self.clock.draining_since().is_some() => self.take(id, true),
             Phase::Running => Next::Wait,
             Phase::Stopping { .. } if self.must_drain() => match self.take(id, true) {

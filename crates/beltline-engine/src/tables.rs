@@ -1,5 +1,7 @@
 //! The shards of all tables and whether they are complete.
 
+use std::time::Duration;
+
 use beltline_table::Shard;
 use beltline_types::{Append, BatchBuilder, TopicPartition};
 
@@ -11,7 +13,9 @@ enum Slot {
     /// Nobody was asked to restore it yet.
     Missing,
     /// On its way.
-    Restoring { done: u64, total: u64 },
+    Restoring { restore: u64, done: u64, total: u64 },
+    /// The log or the store could not give it; asked for again then.
+    Failed { retry_at: Duration, error: String },
     /// Complete.
     Ready(Box<Shard>),
 }
@@ -20,6 +24,8 @@ enum Slot {
 struct Table {
     spec: TableSpec,
     slots: Vec<Slot>,
+    /// Beyond the version of every shard that was dropped: one that comes back never looks like one that went.
+    next_version: u64,
 }
 
 #[derive(Debug, Default)]
@@ -32,9 +38,9 @@ pub(crate) struct Tables {
 pub struct TableHealth {
     /// Name of the table.
     pub name: std::sync::Arc<str>,
-    /// Shards that are complete, of all.
+    /// Shards that are complete, of those that are ours.
     pub ready: u32,
-    /// Number of shards.
+    /// Number of shards that are ours.
     pub partitions: u32,
     /// Changelog offsets read so far by the shards still restoring.
     pub done: u64,
@@ -50,7 +56,7 @@ impl Tables {
             return TableId(index as u32);
         }
         let slots = (0..spec.partitions).map(|_| Slot::Missing).collect();
-        self.tables.push(Table { spec, slots });
+        self.tables.push(Table { spec, slots, next_version: 0 });
         TableId(self.tables.len() as u32 - 1)
     }
 
@@ -92,32 +98,85 @@ impl Tables {
         })
     }
 
-    /// Shards nobody was asked for, marked as asked for.
-    pub(crate) fn take_missing(&mut self) -> Vec<(TableId, u32)> {
+    /// Shards of these partitions nobody was asked for, marked as asked for; each gets a number of its own.
+    pub(crate) fn take_missing(
+        &mut self,
+        now: Duration,
+        next_number: &mut u64,
+        wanted: impl Fn(u32) -> bool,
+    ) -> Vec<(u64, TableId, u32)> {
         let mut missing = Vec::new();
         for (index, table) in self.tables.iter_mut().enumerate() {
-            for (partition, slot) in table.slots.iter_mut().enumerate() {
-                if matches!(slot, Slot::Missing) {
-                    *slot = Slot::Restoring { done: 0, total: 0 };
-                    missing.push((TableId(index as u32), partition as u32));
+            for (slot, partition) in table.slots.iter_mut().zip(0..) {
+                let due = match slot {
+                    Slot::Missing => true,
+                    Slot::Failed { retry_at, .. } => *retry_at <= now,
+                    _ => false,
+                };
+                if due && wanted(partition) {
+                    *slot = Slot::Restoring { restore: *next_number, done: 0, total: 0 };
+                    missing.push((*next_number, TableId(index as u32), partition));
+                    *next_number += 1;
                 }
             }
         }
         missing
     }
 
-    pub(crate) fn progress(&mut self, id: TableId, partition: u32, done: u64, total: u64) {
-        let slot = self.tables.get_mut(id.index()).and_then(|table| table.slots.get_mut(partition as usize));
-        if let Some(slot @ Slot::Restoring { .. }) = slot {
-            *slot = Slot::Restoring { done, total };
+    /// The slot of a restore that still counts.
+    fn restoring(&mut self, restore: u64, id: TableId, partition: u32) -> Option<&mut Slot> {
+        let slot = self.tables.get_mut(id.index())?.slots.get_mut(partition as usize)?;
+        matches!(slot, Slot::Restoring { restore: asked, .. } if *asked == restore).then_some(slot)
+    }
+
+    pub(crate) fn progress(&mut self, restore: u64, id: TableId, partition: u32, done: u64, total: u64) {
+        if let Some(slot) = self.restoring(restore, id, partition) {
+            *slot = Slot::Restoring { restore, done, total };
         }
     }
 
-    pub(crate) fn restored(&mut self, id: TableId, partition: u32, shard: Shard) {
-        let slot = self.tables.get_mut(id.index()).and_then(|table| table.slots.get_mut(partition as usize));
-        if let Some(slot @ (Slot::Missing | Slot::Restoring { .. })) = slot {
+    pub(crate) fn restored(&mut self, restore: u64, id: TableId, partition: u32, mut shard: Shard) {
+        let next_version = self.tables.get(id.index()).map_or(0, |table| table.next_version);
+        if let Some(slot) = self.restoring(restore, id, partition) {
+            shard.raise_version(next_version);
             *slot = Slot::Ready(Box::new(shard));
         }
+    }
+
+    /// The pause before the next attempt is a second: a log that fails is asked by fetches meanwhile as well.
+    pub(crate) fn restore_failed(&mut self, restore: u64, id: TableId, partition: u32, error: String, now: Duration) {
+        if let Some(slot) = self.restoring(restore, id, partition) {
+            *slot = Slot::Failed { retry_at: now + Duration::from_secs(1), error };
+        }
+    }
+
+    /// When a restore is to be tried again.
+    pub(crate) fn retry_at(&self) -> Option<Duration> {
+        let slots = self.tables.iter().flat_map(|table| &table.slots);
+        slots.filter_map(|slot| if let Slot::Failed { retry_at, .. } = slot { Some(*retry_at) } else { None }).min()
+    }
+
+    /// Lets the shards of a partition go, with what was not committed in them.
+    pub(crate) fn drop_shards(&mut self, partition: u32) {
+        for table in &mut self.tables {
+            let Some(slot) = table.slots.get_mut(partition as usize) else { continue };
+            if let Slot::Ready(shard) = std::mem::replace(slot, Slot::Missing) {
+                table.next_version = table.next_version.max(shard.version() + 1);
+            }
+        }
+    }
+
+    /// Whether a shard of this partition holds changes that no unit has.
+    pub(crate) fn is_dirty_in(&self, partition: u32) -> bool {
+        self.tables.iter().any(
+            |table| matches!(table.slots.get(partition as usize), Some(Slot::Ready(shard)) if shard.dirty_len() > 0),
+        )
+    }
+
+    /// Offsets read by the shards of a partition that are restoring: what shows that they advance.
+    pub(crate) fn restore_progress(&self, partition: u32) -> u64 {
+        let slots = self.tables.iter().filter_map(|table| table.slots.get(partition as usize));
+        slots.map(|slot| if let Slot::Restoring { done, .. } = slot { done + 1 } else { 0 }).sum()
     }
 
     /// The first table whose shard `partition` is not complete.
@@ -127,8 +186,21 @@ impl Tables {
         self.tables.iter().find(incomplete).map(|table| &table.spec)
     }
 
-    pub(crate) fn all_ready(&self) -> bool {
-        self.tables.iter().flat_map(|table| &table.slots).all(|slot| matches!(slot, Slot::Ready(_)))
+    /// How far the first incomplete shard of a partition is: table, offsets read, offsets to read, what went wrong.
+    pub(crate) fn incomplete(&self, partition: u32) -> Option<(&TableSpec, u64, u64, Option<&str>)> {
+        self.tables.iter().find_map(|table| match table.slots.get(partition as usize)? {
+            Slot::Ready(_) => None,
+            Slot::Missing => Some((&table.spec, 0, 0, None)),
+            Slot::Restoring { done, total, .. } => Some((&table.spec, *done, *total, None)),
+            Slot::Failed { error, .. } => Some((&table.spec, 0, 0, Some(error.as_str()))),
+        })
+    }
+
+    /// Whether every shard of the wanted partitions is complete.
+    pub(crate) fn all_ready(&self, wanted: impl Fn(u32) -> bool) -> bool {
+        self.tables.iter().all(|table| {
+            table.slots.iter().zip(0..).all(|(slot, partition)| !wanted(partition) || matches!(slot, Slot::Ready(_)))
+        })
     }
 
     pub(crate) fn is_dirty(&self) -> bool {
@@ -172,15 +244,15 @@ impl Tables {
         self.shards_mut().for_each(Shard::rollback);
     }
 
-    pub(crate) fn health(&self) -> Vec<TableHealth> {
+    pub(crate) fn health(&self, wanted: impl Fn(u32) -> bool) -> Vec<TableHealth> {
         let one = |table: &Table| {
             let name = table.spec.name.clone();
-            let partitions = table.spec.partitions;
-            let mut health = TableHealth { name, ready: 0, partitions, done: 0, total: 0, restoring: Vec::new() };
-            for (slot, partition) in table.slots.iter().zip(0..) {
+            let mut health = TableHealth { name, ready: 0, partitions: 0, done: 0, total: 0, restoring: Vec::new() };
+            for (slot, partition) in table.slots.iter().zip(0..).filter(|(_, partition)| wanted(*partition)) {
+                health.partitions += 1;
                 match slot {
-                    Slot::Missing => health.restoring.push((partition, 0, 0)),
-                    Slot::Restoring { done, total } => {
+                    Slot::Missing | Slot::Failed { .. } => health.restoring.push((partition, 0, 0)),
+                    Slot::Restoring { done, total, .. } => {
                         health.done += done;
                         health.total += total;
                         health.restoring.push((partition, *done, *total));

@@ -2,7 +2,7 @@
 
 mod support;
 
-use beltline_engine::{Guarantee, LogEvent, Next, Pause, StartFrom, TableSpec};
+use beltline_engine::{Guarantee, LogCommand, LogEvent, Next, Pause, StartFrom, TableSpec};
 use beltline_table::{Shard, ValueForm};
 use beltline_types::{ErrorKind, TopicPartition};
 use support::{Bench, options};
@@ -244,7 +244,7 @@ fn sends_find_their_partition_and_their_receipt() {
     bench.accept();
     let receipt =
         std::iter::from_fn(|| bench.core.poll_receipt()).find(|receipt| receipt.partition == keyed.partition).unwrap();
-    assert_eq!((receipt.first_sequence, receipt.base_offset), (0, Some(0)));
+    assert_eq!((receipt.first_sequence, receipt.offset(0)), (0, Some(0)));
     assert!(receipt.count >= 2);
 }
 
@@ -278,20 +278,28 @@ fn events_wait_for_the_shards_of_their_partition_only() {
     bench.write("in", 0, &["0"]);
     bench.write("in", 1, &["1"]);
     bench.turn();
-    assert_eq!(bench.restores.len(), 2);
+    let restores: Vec<u64> = bench
+        .restores
+        .iter()
+        .map(|command| match command {
+            LogCommand::Restore { restore, .. } => *restore,
+            other => panic!("unexpected {other:?}"),
+        })
+        .collect();
+    assert_eq!(restores.len(), 2);
     assert_eq!(bench.core.next(reader), Next::Wait);
-    let progress = LogEvent::RestoreProgress { table, partition: 0, done: 3, total: 9 };
+    let progress = LogEvent::RestoreProgress { restore: restores[0], table, partition: 0, done: 3, total: 9 };
     bench.core.handle(progress, bench.now);
     let health = bench.core.health();
     assert_eq!((health.tables[0].done, health.tables[0].total), (3, 9));
-    assert!(matches!(&health.partitions[0].paused, Some(Pause::Restoring { table }) if &**table == "t"));
+    assert!(matches!(&health.partitions[0].paused, Some(Pause::Restoring { table, done: 3, .. }) if &**table == "t"));
     let shard = Shard::new(ValueForm::Json);
-    bench.core.handle(LogEvent::Restored { table, partition: 1, shard }, bench.now);
+    bench.core.handle(LogEvent::Restored { restore: restores[1], table, partition: 1, shard }, bench.now);
     assert_eq!(bench.drain(reader), ["1"]);
     assert!(!bench.core.shards_ready());
     assert!(!bench.core.is_idle());
     let shard = Shard::new(ValueForm::Json);
-    bench.core.handle(LogEvent::Restored { table, partition: 0, shard }, bench.now);
+    bench.core.handle(LogEvent::Restored { restore: restores[0], table, partition: 0, shard }, bench.now);
     assert_eq!(bench.drain(reader), ["0"]);
 }
 
@@ -318,13 +326,16 @@ fn a_failed_fetch_is_named_and_repeated() {
     bench.write("in", 0, &["a"]);
     while let Some(command) = bench.core.poll_command() {
         match command {
-            beltline_engine::LogCommand::LookupOffsets { partitions } => {
+            beltline_engine::LogCommand::Join { .. } => {
+                bench.core.handle(LogEvent::Assigned(vec![TopicPartition::new("in", 0)]), bench.now);
+            }
+            beltline_engine::LogCommand::LookupOffsets { lookup, partitions } => {
                 let found = partitions.into_iter().map(|partition| beltline_engine::PartitionOffsets {
                     partition,
                     committed: None,
                     range: Default::default(),
                 });
-                bench.core.handle(LogEvent::Offsets(found.collect()), bench.now);
+                bench.core.handle(LogEvent::Offsets { lookup, found: found.collect() }, bench.now);
             }
             beltline_engine::LogCommand::Fetch { fetch, .. } => fetch_id = Some(fetch),
             other => panic!("unexpected {other:?}"),

@@ -182,7 +182,7 @@ fn an_abort_takes_tables_positions_and_outputs_back() {
 
         assert_eq!((get(&bench, table, "k"), get(&bench, table, "new")), (Some(1), None));
         let lost: u32 = std::iter::from_fn(|| bench.core.poll_receipt())
-            .filter(|receipt| receipt.base_offset.is_none() && receipt.partition == sent.partition)
+            .filter(|receipt| receipt.appended.is_none() && receipt.partition == sent.partition)
             .map(|receipt| receipt.count)
             .sum();
         assert_eq!(lost, 2);

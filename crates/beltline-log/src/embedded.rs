@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use beltline_env::{Clock, spawn_thread};
 use beltline_types::{
-    BatchBuilder, CommitReceipt, CommitRequest, Error, ErrorKind, Offset, OffsetRange, Result, TopicInfo,
+    Appended, BatchBuilder, CommitReceipt, CommitRequest, Error, ErrorKind, Offset, OffsetRange, Result, TopicInfo,
     TopicPartition, TopicSpec,
 };
 
@@ -19,8 +19,9 @@ use crate::block_store::{BlockStore, Change, Space};
 use crate::catalog::{self, Catalog, Partition, Topic};
 use crate::disk_store::DiskStore;
 use crate::keys;
+use crate::membership::Membership;
 use crate::memory_store::MemoryStore;
-use crate::{Fetched, Log, compaction, retention};
+use crate::{Fetched, GroupEvent, Log, compaction, retention};
 
 /// Version of everything the log writes.
 const FORMAT: u32 = 1;
@@ -130,6 +131,7 @@ impl Shared {
 /// [`crate::DataDirectory`].
 pub struct EmbeddedLog {
     shared: Arc<Shared>,
+    membership: Membership,
     syncing: Option<JoinHandle<()>>,
 }
 
@@ -185,7 +187,7 @@ impl EmbeddedLog {
                 Error::new(ErrorKind::Internal, "the system gives no thread for syncing the log").with_source(error)
             })?);
         }
-        Ok(EmbeddedLog { shared, syncing })
+        Ok(EmbeddedLog { shared, membership: Membership::default(), syncing })
     }
 
     /// A power failure: everything since the last sync is gone. Only a log made by [`EmbeddedLog::in_memory_with`] has
@@ -309,7 +311,7 @@ impl Log for EmbeddedLog {
             let message = format!("{wanted}: there is no offset {offset}, the partition holds {start} to {end}");
             return Err(Error::new(ErrorKind::OffsetOutOfRange, message));
         }
-        let mut found = Fetched { batches: Vec::new(), range };
+        let mut found = Fetched { batches: Vec::new(), range, next_offset: offset };
         if offset == range.end {
             return Ok(found);
         }
@@ -325,6 +327,7 @@ impl Log for EmbeddedLog {
                     Ok(batch) if batch.next_offset() <= offset => {}
                     Ok(batch) => {
                         bytes += value.len();
+                        found.next_offset = batch.next_offset();
                         found.batches.push(batch);
                     }
                     Err(error) => failure = Some(error),
@@ -352,6 +355,7 @@ impl Log for EmbeddedLog {
     fn interrupt(&self) {
         *lock(&self.shared.version) += 1;
         self.shared.grown.notify_all();
+        self.membership.interrupt();
     }
 
     fn commit(&self, request: CommitRequest) -> Result<CommitReceipt> {
@@ -359,14 +363,14 @@ impl Log for EmbeddedLog {
         let _writing = lock(&self.shared.writing);
         let mut changes = Vec::with_capacity(appends.len() + offsets.len());
         let mut ends: Vec<(Arc<Partition>, Offset, u64)> = Vec::with_capacity(appends.len());
-        let mut base_offsets = Vec::with_capacity(appends.len());
+        let mut appended = Vec::with_capacity(appends.len());
         for append in appends {
             let partition = self.shared.catalog.partition(&append.target)?;
             // The same partition may come twice in one commit.
             let known = ends.iter().rev().find(|(other, ..)| other.key == partition.key);
             let base = known.map_or_else(|| partition.range().end, |(_, end, _)| *end);
             let end = base + Offset::from(append.records.len());
-            base_offsets.push(base);
+            appended.push(Appended::contiguous(base, append.records.len()));
             if append.records.is_empty() {
                 continue;
             }
@@ -378,7 +382,7 @@ impl Log for EmbeddedLog {
             changes.push(Change::put(Space::Meta, keys::offset(&group, key), offset.to_le_bytes().to_vec()));
         }
         if changes.is_empty() {
-            return Ok(CommitReceipt { base_offsets });
+            return Ok(CommitReceipt { appended });
         }
         self.shared.store.write(changes, self.shared.options.sync == SyncPolicy::Always)?;
         self.shared.unsynced.store(true, Ordering::Release);
@@ -390,7 +394,7 @@ impl Log for EmbeddedLog {
             *lock(&self.shared.version) += 1;
             self.shared.grown.notify_all();
         }
-        Ok(CommitReceipt { base_offsets })
+        Ok(CommitReceipt { appended })
     }
 
     fn committed(&self, group: &str, partitions: &[TopicPartition]) -> Result<Vec<Option<Offset>>> {
@@ -447,6 +451,36 @@ impl Log for EmbeddedLog {
     fn sync(&self) -> Result<()> {
         self.shared.unsynced.store(false, Ordering::Release);
         self.shared.store.sync()
+    }
+
+    fn join(&self, _group: &str, topics: &[Arc<str>]) -> Result<()> {
+        let mut partitions = Vec::with_capacity(topics.len());
+        for name in topics {
+            let topic = self.shared.catalog.topic(name).ok_or_else(|| {
+                Error::new(ErrorKind::NotFound, format!("there is no topic {name} to read; declare it first"))
+            })?;
+            partitions.push((name.clone(), topic.info.partitions));
+        }
+        self.membership.join(&partitions);
+        Ok(())
+    }
+
+    fn poll_group(&self, timeout: Duration) -> Result<Option<GroupEvent>> {
+        Ok(self.membership.poll(timeout))
+    }
+
+    fn release(&self, partitions: &[TopicPartition]) -> Result<()> {
+        self.membership.release(partitions);
+        Ok(())
+    }
+
+    fn leave(&self) -> Result<()> {
+        self.membership.leave();
+        Ok(())
+    }
+
+    fn trouble(&self) -> Option<String> {
+        None
     }
 
     fn maintain(&self) -> Result<()> {

@@ -4,6 +4,7 @@
 //! - `block`: records as they are stored, with a checksum
 //! - `keys`: where what is stored
 //! - `block_store`: the ordered store below, on disk (`disk_store`) or in memory (`memory_store`)
+//! - `membership`: the group of one that reads an embedded log
 //! - `retention`, `compaction`: letting old records go
 //! - `data_directory`: who may use a directory
 
@@ -15,6 +16,7 @@ mod data_directory;
 mod disk_store;
 mod embedded;
 mod keys;
+mod membership;
 mod memory_store;
 mod retention;
 
@@ -35,11 +37,29 @@ pub struct Fetched {
     pub batches: Vec<Batch>,
     /// The offsets the partition held at that moment.
     pub range: OffsetRange,
+    /// Where to read on: behind the batches, and behind what the log skipped (transaction markers, aborted records, what
+    /// compaction took away). Never below the wanted offset.
+    pub next_offset: Offset,
+}
+
+/// What the group has decided about this member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GroupEvent {
+    /// From now on these are this member's too, beside those it has. May be empty; every [`Log::join`] is answered by at
+    /// least one.
+    Assigned(Vec<TopicPartition>),
+    /// Others are to get these: finish, commit, then [`Log::release`] them. Other partitions go on meanwhile.
+    Revoking(Vec<TopicPartition>),
+    /// Gone already (the session expired, another took this member's place): nothing of them may be committed. When a
+    /// membership ends, this names whatever was assigned in it, before anything is assigned in the next one.
+    Lost(Vec<TopicPartition>),
+    /// The whole list of partition numbers whose table shards this member keeps warm for others.
+    Standby(Vec<u32>),
 }
 
 /// A durable, partitioned log. All calls block and may come from any thread.
 ///
-/// It moves whole batches and whole commits, never single records.
+/// It moves whole batches and whole commits, never single records. A log value is at most one member of a group.
 pub trait Log: Send + Sync {
     /// Creates the topics that do not exist yet; those that exist stay as they are, whatever the wish says.
     ///
@@ -82,7 +102,7 @@ pub trait Log: Send + Sync {
     /// version. Callers start with 0 and pass back what they were given.
     fn wait(&self, seen: u64, timeout: Duration) -> u64;
 
-    /// Ends every [`Log::wait`] that is under way, for whoever wants to end its thread.
+    /// Ends every [`Log::wait`] and [`Log::poll_group`] that is under way, for whoever wants to end its thread.
     fn interrupt(&self);
 
     /// Appends records and moves a group's offsets: all of it or nothing.
@@ -120,6 +140,36 @@ pub trait Log: Send + Sync {
     /// # Errors
     /// Only what the disk says.
     fn sync(&self) -> Result<()>;
+
+    /// Becomes a member of a group that reads these topics, or changes its topics. Partition `p` of all of them goes to the
+    /// same member. What the group decides comes from [`Log::poll_group`]. After a commit was answered by `Fenced` this
+    /// begins a new membership, and everything that is still ours is assigned anew.
+    ///
+    /// # Errors
+    /// `NotFound` for a topic that does not exist, `Unavailable` or `Unauthorized` where there are brokers.
+    fn join(&self, group: &str, topics: &[Arc<str>]) -> Result<()>;
+
+    /// Waits until the group has decided something, [`Log::interrupt`] is called, or `timeout` has passed. One thread calls
+    /// it over and over; the membership may end when nobody does.
+    ///
+    /// # Errors
+    /// `Unauthorized`, or what else ends the membership for good.
+    fn poll_group(&self, timeout: Duration) -> Result<Option<GroupEvent>>;
+
+    /// The answer to [`GroupEvent::Revoking`], after the last commit with these partitions was answered.
+    ///
+    /// # Errors
+    /// `Unavailable` where there are brokers.
+    fn release(&self, partitions: &[TopicPartition]) -> Result<()>;
+
+    /// Leaves the group, so that others take over at once; has a deadline of its own. No effect for one who is no member.
+    ///
+    /// # Errors
+    /// `Unavailable` where there are brokers: others take over when the session has expired.
+    fn leave(&self) -> Result<()>;
+
+    /// Why nothing can be read or written at present; `None` when all is well. Does not block.
+    fn trouble(&self) -> Option<String>;
 
     /// Applies retention and compaction once; called from a background thread every few seconds.
     ///

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use beltline_env::{Clock, ManualClock, SystemClock, spawn_thread};
-use beltline_log::{EmbeddedLog, Log, LogOptions, SyncPolicy};
+use beltline_log::{EmbeddedLog, GroupEvent, Log, LogOptions, SyncPolicy};
 use beltline_types::{
-    Append, BatchBuilder, CommitRequest, ErrorKind, Offset, OffsetRange, TopicPartition, TopicSpec, encode_headers,
+    Append, Appended, BatchBuilder, CommitRequest, ErrorKind, Offset, OffsetRange, TopicPartition, TopicSpec,
+    encode_headers,
 };
 
 /// Runs a test on a fresh log of each kind.
@@ -26,7 +27,7 @@ fn records(values: &[&str]) -> BatchBuilder {
 
 fn append(log: &EmbeddedLog, topic: &str, partition: u32, records: BatchBuilder) -> Offset {
     let appends = vec![Append { target: TopicPartition::new(topic, partition), records }];
-    log.commit(CommitRequest { appends, ..CommitRequest::default() }).unwrap().base_offsets[0]
+    log.commit(CommitRequest { appends, ..CommitRequest::default() }).unwrap().appended[0].base_offset
 }
 
 /// Offset and value of everything from `offset` on, in as many fetches as it takes.
@@ -107,7 +108,7 @@ fn a_commit_is_all_or_nothing() {
             appends: vec![twice("a"), twice("b")],
             offsets: vec![(TopicPartition::new("t", 0), 1)],
         };
-        assert_eq!(log.commit(good).unwrap().base_offsets, [0, 1]);
+        assert_eq!(log.commit(good).unwrap().appended, [Appended::contiguous(0, 1), Appended::contiguous(1, 1)]);
         assert_eq!(values(log, "t"), ["a", "b"]);
     });
 }
@@ -272,4 +273,27 @@ fn a_power_failure_takes_back_whole_commits() {
     assert_eq!(values(&log, "t"), ["kept"]);
     assert_eq!(log.committed("g", &[TopicPartition::new("t", 0)]).unwrap(), [None]);
     assert_eq!(append(&log, "t", 0, records(&["again"])), 1);
+}
+
+#[test]
+fn the_only_member_gets_every_partition_once_and_anew_after_it_left() {
+    on_each(&LogOptions::default(), |log, _| {
+        log.create_topics(&[TopicSpec::new("a", 2), TopicSpec::new("b", 1)]).unwrap();
+        assert_eq!(log.join("group", &["missing".into()]).unwrap_err().kind(), ErrorKind::NotFound);
+        let poll = || log.poll_group(Duration::ZERO).unwrap();
+        assert_eq!(poll(), None);
+        log.join("group", &["a".into()]).unwrap();
+        let of_a = || (0..2).map(|partition| TopicPartition::new("a", partition)).collect::<Vec<_>>();
+        assert_eq!(poll(), Some(GroupEvent::Assigned(of_a())));
+        log.join("group", &["a".into(), "b".into()]).unwrap();
+        assert_eq!(poll(), Some(GroupEvent::Assigned(vec![TopicPartition::new("b", 0)])));
+        log.join("group", &["a".into()]).unwrap();
+        assert_eq!(poll(), Some(GroupEvent::Assigned(Vec::new())));
+        log.leave().unwrap();
+        log.join("group", &["a".into()]).unwrap();
+        assert_eq!(poll(), Some(GroupEvent::Assigned(of_a())));
+        log.interrupt();
+        // The interruption was meant for the poll that comes next, however long it would wait.
+        assert_eq!(log.poll_group(Duration::from_secs(60)).unwrap(), None);
+    });
 }

@@ -177,6 +177,8 @@ impl Belt {
             commit_bytes: commit_bytes.unwrap_or(defaults.commit_bytes),
             commit_events: commit_events.unwrap_or(defaults.commit_events),
             drain_deadline_ms: drain_deadline_ms.unwrap_or(defaults.drain_deadline_ms),
+            hand_over_deadline_ms: defaults.hand_over_deadline_ms,
+            stall_timeout_ms: defaults.stall_timeout_ms,
             queue_bytes: queue_bytes.unwrap_or(defaults.queue_bytes),
             fetch_max_bytes: fetch_max_bytes.unwrap_or(defaults.fetch_max_bytes),
             outbox_bytes: outbox_bytes.unwrap_or(defaults.outbox_bytes),

@@ -9,10 +9,10 @@ use pyo3::prelude::*;
 pub fn to_python(py: Python<'_>, error: Error) -> PyErr {
     let message = error.to_string();
     let name = match error.kind() {
-        ErrorKind::Usage | ErrorKind::NotFound => "ImproperlyConfigured",
+        ErrorKind::Usage | ErrorKind::NotFound | ErrorKind::Unauthorized => "ImproperlyConfigured",
         ErrorKind::Decode => "ValueDecodeError",
         ErrorKind::DataDirectory => "DataDirectoryError",
-        ErrorKind::Storage | ErrorKind::Aborted => "StorageError",
+        ErrorKind::Storage | ErrorKind::Aborted | ErrorKind::Unavailable | ErrorKind::Fenced => "StorageError",
         ErrorKind::Corrupt | ErrorKind::OffsetOutOfRange => "CorruptLogError",
         ErrorKind::Limit => return PyBufferError::new_err(message),
         ErrorKind::Handler | ErrorKind::Internal => return PyRuntimeError::new_err(message),

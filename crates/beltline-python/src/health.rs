@@ -73,7 +73,10 @@ pub fn recovery(py: Python<'_>, health: Option<Health>) -> PyResult<Bound<'_, Py
 fn in_words(pause: &Pause) -> String {
     match pause {
         Pause::Starting => "starting: the committed position is being looked up".to_owned(),
-        Pause::Restoring { table } => format!("table {table} is being restored"),
+        Pause::Restoring { table, error: None, .. } => format!("table {table} is being restored"),
+        Pause::Restoring { .. } | Pause::HandingOver { .. } | Pause::Handler { .. } | Pause::Trouble { .. } => {
+            pause.to_string()
+        }
         Pause::Draining => "a commit waits for events in flight".to_owned(),
         Pause::DrainOverdue { waited, oldest } => {
             let seconds = waited.as_secs_f64();

@@ -254,8 +254,7 @@ impl Inner {
             while waiting.front().is_some_and(|delivery| delivery.sequence < end)
                 && let Some(delivery) = waiting.pop_front()
             {
-                let Some(base_offset) = receipt.base_offset else { continue };
-                let offset = base_offset + (delivery.sequence - receipt.first_sequence) as i64;
+                let Some(offset) = receipt.offset(delivery.sequence) else { continue };
                 let topic = worker.core.topic(receipt.topic).map_or_else(String::new, |topic| topic.name.to_string());
                 let timestamp = if delivery.timestamp < 0 { now_ms } else { delivery.timestamp };
                 aftermath.reports.push((delivery.callback, topic, receipt.partition, offset, timestamp));

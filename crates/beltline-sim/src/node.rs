@@ -38,6 +38,7 @@ impl Node {
             commit_interval_ms: Some(100),
             fetch_max_bytes: 200,
             queue_bytes: 4000,
+            hand_over_deadline_ms: 400,
             ..CoreOptions::default()
         };
         let specs = [INPUT, BY_VALUE, OUTPUT].map(|name| TopicSpec::new(name, PARTITIONS));
@@ -78,7 +79,8 @@ impl Node {
                 shard.remove(key);
             }
             shard.insert(key, Value::Int(count));
-            self.core.emit(self.output, Some(partition), Some(value), Some(value), &[], record.timestamp)?;
+            // The offset as the time of an output: what the order of the outputs is checked by.
+            self.core.emit(self.output, Some(partition), Some(value), Some(value), &[], record.offset)?;
         }
         self.held.push(ticket);
         Ok(true)

@@ -252,17 +252,25 @@ impl World {
             LogCommand::CancelFetch { fetch: cancelled, .. } => self
                 .pending
                 .retain(|command| !matches!(command, LogCommand::Fetch { fetch, .. } if *fetch == cancelled)),
-            LogCommand::LookupOffsets { partitions } => {
+            LogCommand::LookupOffsets { lookup, partitions } => {
                 let found = io::look_up(&*self.log, "sim", &partitions)?;
-                self.node.core.handle(LogEvent::Offsets(found), now);
+                self.node.core.handle(LogEvent::Offsets { lookup, found }, now);
             }
-            LogCommand::Restore { table, partition } => {
+            LogCommand::Restore { restore, table, partition } => {
                 let Some(spec) = self.node.core.table_spec(table).cloned() else { return Ok(()) };
-                let restored = io::restore(&*self.log, &self.store, &spec, partition, &mut |_, _| true)?;
+                let restored = io::restore(&*self.log, &self.store, &*self.clock, &spec, partition, &mut |_, _| true)?;
                 if let Some(Restored { shard, .. }) = restored {
-                    self.node.core.handle(LogEvent::Restored { table, partition, shard }, now);
+                    self.node.core.handle(LogEvent::Restored { restore, table, partition, shard }, now);
                 }
             }
+            LogCommand::Join { topics } => {
+                self.log.join("sim", &topics)?;
+                while let Some(event) = self.log.poll_group(Duration::ZERO)? {
+                    self.node.core.handle(io::group_event(event), now);
+                }
+            }
+            // The log of one member takes nothing away and keeps nothing warm.
+            LogCommand::Release { .. } | LogCommand::DropShards { .. } | LogCommand::Standby { .. } => {}
             LogCommand::Commit(unit) if self.unstored.is_some() => self.pending.push(LogCommand::Commit(unit)),
             LogCommand::Commit(unit) => {
                 let crashes = self.crashes;
@@ -300,6 +308,7 @@ impl World {
         self.pending.clear();
         self.unstored = None;
         self.store = open_store(&self.files);
+        self.log.leave()?;
         self.node = Node::start(&*self.log, self.guarantee)?;
         Ok(())
     }

@@ -39,6 +39,9 @@ pub(crate) struct ShardFiles {
     changes_bytes: u64,
     writer: Option<Box<dyn AppendFile>>,
     unsynced: bool,
+    closed: bool,
+    /// What is appended belongs behind what [`ShardFiles::load`] has found.
+    loaded: bool,
 }
 
 /// A finished generation that [`write_snapshot`] turns into a snapshot.
@@ -61,7 +64,19 @@ impl ShardFiles {
             changes_bytes: 0,
             writer: None,
             unsynced: false,
+            closed: false,
+            loaded: false,
         }
+    }
+
+    /// Lets the file that is written go; nobody else will write through this value.
+    pub(crate) fn close(&mut self) {
+        self.writer = None;
+        self.closed = true;
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
     }
 
     /// Gives back every record in the order it was written, and leaves the files ready for appending.
@@ -83,6 +98,7 @@ impl ShardFiles {
                     found.note =
                         Some(format!("{} is damaged; the shard is rebuilt from its changelog", path.display()));
                     self.clear()?;
+                    self.loaded = true;
                     return Ok(found);
                 }
             }
@@ -103,6 +119,7 @@ impl ShardFiles {
         }
         self.unsynced = true;
         self.remove_older(&names)?;
+        self.loaded = true;
         Ok(found)
     }
 
@@ -153,6 +170,10 @@ impl ShardFiles {
         records: &mut dyn Iterator<Item = (&[u8], Option<&[u8]>)>,
         end: Offset,
     ) -> Result<()> {
+        if !self.loaded {
+            let path = self.directory.display();
+            return Err(Error::new(ErrorKind::Internal, format!("{path} is written before it was loaded, a defect")));
+        }
         let mut bytes = Vec::new();
         let start = frame::begin(&mut bytes);
         records.for_each(|(key, value)| frame::write_record(&mut bytes, key, value));
@@ -228,7 +249,9 @@ impl ShardFiles {
         if self.files.exists(&self.directory) {
             self.files.remove_directory(&self.directory).map_err(|error| failed("remove", &self.directory, error))?;
         }
+        let loaded = self.loaded;
         *self = ShardFiles::new(self.files.clone(), std::mem::take(&mut self.directory));
+        self.loaded = loaded;
         Ok(())
     }
 

@@ -38,7 +38,14 @@ pub struct Loaded {
     pub note: Option<String>,
 }
 
-type Shards = BTreeMap<(Arc<str>, u32), Arc<Mutex<ShardFiles>>>;
+/// A shard's files, and who changes more than their end.
+struct Shard {
+    files: Mutex<ShardFiles>,
+    /// Held while a snapshot is written: loading and closing wait for it, changes do not.
+    reshaping: Mutex<()>,
+}
+
+type Shards = BTreeMap<(Arc<str>, u32), Arc<Shard>>;
 
 /// The durable form of all shards; every method may be called from any thread.
 ///
@@ -57,11 +64,12 @@ impl Store {
         Store { files, root, options, shards: Mutex::default() }
     }
 
-    fn shard(&self, table: &str, partition: u32) -> Arc<Mutex<ShardFiles>> {
+    fn shard(&self, table: &str, partition: u32) -> Arc<Shard> {
         let mut shards = lock(&self.shards);
         let make = || {
             let directory = self.root.join(directory_name(table)).join(partition.to_string());
-            Arc::new(Mutex::new(ShardFiles::new(self.files.clone(), directory)))
+            let files = Mutex::new(ShardFiles::new(self.files.clone(), directory));
+            Arc::new(Shard { files, reshaping: Mutex::default() })
         };
         shards.entry((Arc::from(table), partition)).or_insert_with(make).clone()
     }
@@ -72,7 +80,9 @@ impl Store {
     /// # Errors
     /// `DataDirectory` when a newer version of beltline wrote it; otherwise what the disk says.
     pub fn load(&self, table: &str, partition: u32, each: &mut Visitor<'_>) -> Result<Loaded> {
-        let found = lock(&self.shard(table, partition)).load(each)?;
+        let shard = self.shard(table, partition);
+        let _reshaping = lock(&shard.reshaping);
+        let found = lock(&shard.files).load(each)?;
         Ok(Loaded { end: found.end, note: found.note })
     }
 
@@ -88,7 +98,7 @@ impl Store {
         records: &mut dyn Iterator<Item = (&[u8], Option<&[u8]>)>,
         end: Offset,
     ) -> Result<()> {
-        lock(&self.shard(table, partition)).append(records, end)
+        lock(&self.shard(table, partition).files).append(records, end)
     }
 
     /// Forgets a shard.
@@ -96,7 +106,17 @@ impl Store {
     /// # Errors
     /// What the disk says.
     pub fn clear_shard(&self, table: &str, partition: u32) -> Result<()> {
-        lock(&self.shard(table, partition)).clear()
+        let shard = self.shard(table, partition);
+        let _reshaping = lock(&shard.reshaping);
+        lock(&shard.files).clear()
+    }
+
+    /// Lets go of a shard's files, which stay: it belongs to somebody else from now on, or is loaded again later.
+    pub fn close_shard(&self, table: &str, partition: u32) {
+        let Some(shard) = lock(&self.shards).get(&(Arc::from(table), partition)).cloned() else { return };
+        let _reshaping = lock(&shard.reshaping);
+        lock(&shard.files).close();
+        lock(&self.shards).remove(&(Arc::from(table), partition));
     }
 
     /// Brings changes to the disk, and writes new snapshots where they are worth it; called from a background thread
@@ -107,8 +127,12 @@ impl Store {
     pub fn compact(&self) -> Result<()> {
         let shards: Vec<_> = lock(&self.shards).values().cloned().collect();
         for shard in shards {
+            let _reshaping = lock(&shard.reshaping);
             let generation = {
-                let mut files = lock(&shard);
+                let mut files = lock(&shard.files);
+                if files.is_closed() {
+                    continue;
+                }
                 files.sync()?;
                 if !self.is_worth_it(files.sizes()) {
                     continue;
@@ -116,7 +140,7 @@ impl Store {
                 files.rotate()?
             };
             let bytes = write_snapshot(&generation)?;
-            lock(&shard).adopt(&generation, bytes)?;
+            lock(&shard.files).adopt(&generation, bytes)?;
         }
         Ok(())
     }

@@ -58,6 +58,11 @@ impl Shard {
         self.version
     }
 
+    /// Begins counting here: a shard that takes the place of another must never look like it.
+    pub fn raise_version(&mut self, version: u64) {
+        self.version = self.version.max(version);
+    }
+
     /// The value of a key.
     #[inline]
     pub fn get(&self, key: Key<'_>) -> Option<&Value> {

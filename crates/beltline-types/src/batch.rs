@@ -221,6 +221,17 @@ impl Batch {
         self.next_offset
     }
 
+    /// A batch without records, for offsets that hold nothing to read: transaction markers, aborted records.
+    pub fn empty(base_offset: Offset, next_offset: Offset) -> Batch {
+        let bytes = vec![0; BATCH_PADDING].into_boxed_slice();
+        Batch { base_offset, next_offset, bytes, starts: Box::default() }
+    }
+
+    /// Takes offsets behind the last record in that hold nothing to read; a lower offset has no effect.
+    pub fn extend_to(&mut self, next_offset: Offset) {
+        self.next_offset = self.next_offset.max(next_offset);
+    }
+
     /// Number of records.
     pub fn len(&self) -> usize {
         self.starts.len()

@@ -22,6 +22,12 @@ pub enum ErrorKind {
     Storage,
     /// The log refused or aborted a commit; it may be repeated.
     Aborted,
+    /// The brokers cannot be reached at present; repeating may help.
+    Unavailable,
+    /// Another member or producer took this one's place: nothing of it may be committed, it must join again.
+    Fenced,
+    /// The broker refuses the credentials or the rights they give; a person must act.
+    Unauthorized,
     /// A requested offset lies outside the partition's range.
     OffsetOutOfRange,
     /// A limit (queue bytes, record size, deadline) was reached.

@@ -11,7 +11,9 @@ mod topic;
 pub use batch::{BATCH_PADDING, Batch, BatchBuilder, RecordView};
 pub use error::{Error, ErrorKind, Result};
 pub use headers::{HeaderIter, encode_headers};
-pub use topic::{Append, Cleanup, CommitReceipt, CommitRequest, OffsetRange, TopicInfo, TopicPartition, TopicSpec};
+pub use topic::{
+    Append, Appended, Cleanup, CommitReceipt, CommitRequest, OffsetRange, TopicInfo, TopicPartition, TopicSpec,
+};
 
 /// Position of a record within its partition; the first is 0.
 pub type Offset = i64;

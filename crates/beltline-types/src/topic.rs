@@ -98,11 +98,35 @@ pub struct CommitRequest {
     pub offsets: Vec<(TopicPartition, Offset)>,
 }
 
+/// Where the records of one append went.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Appended {
+    /// Offset of the first record.
+    pub base_offset: Offset,
+    /// The offset after the last record.
+    pub next_offset: Offset,
+    /// Offset of each record where they are not contiguous, because others write to the same partition.
+    pub offsets: Option<Vec<Offset>>,
+}
+
+impl Appended {
+    /// Records in a row, as a log gives them that writes an append in one piece.
+    pub fn contiguous(base_offset: Offset, count: u32) -> Self {
+        Appended { base_offset, next_offset: base_offset + Offset::from(count), offsets: None }
+    }
+
+    /// Offset of the record with this number within the append.
+    pub fn offset(&self, number: u32) -> Offset {
+        let listed = self.offsets.as_ref().and_then(|offsets| offsets.get(number as usize).copied());
+        listed.unwrap_or(self.base_offset + Offset::from(number))
+    }
+}
+
 /// The log's answer to a commit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CommitReceipt {
-    /// Offset of the first record of each append, in the order of the request.
-    pub base_offsets: Vec<Offset>,
+    /// Where each append went, in the order of the request.
+    pub appended: Vec<Appended>,
 }
 
 impl Default for TopicPartition {

@@ -9,11 +9,14 @@ use beltline_types::{Error, ErrorKind};
 
 use crate::inbox::{Inbox, lock};
 use crate::io;
+use crate::turns::{Turn, Turns};
 
-/// A unit and the names of the tables it speaks of, by table number.
+/// A unit, the names of the tables it speaks of, by table number, and its places at the shards it changes: they are left
+/// when the store has the changes.
 struct Job {
     unit: CommitUnit,
     names: Vec<Arc<str>>,
+    _turns: Vec<Turn>,
 }
 
 #[derive(Default)]
@@ -28,16 +31,20 @@ pub(crate) struct Committer {
     changed: Condvar,
     log: Arc<dyn Log>,
     store: Arc<Store>,
+    turns: Arc<Turns>,
     inbox: Arc<Inbox>,
 }
 
 impl Committer {
-    pub(crate) fn new(log: Arc<dyn Log>, store: Arc<Store>, inbox: Arc<Inbox>) -> Self {
-        Committer { board: Mutex::default(), changed: Condvar::new(), log, store, inbox }
+    pub(crate) fn new(log: Arc<dyn Log>, store: Arc<Store>, turns: Arc<Turns>, inbox: Arc<Inbox>) -> Self {
+        Committer { board: Mutex::default(), changed: Condvar::new(), log, store, turns, inbox }
     }
 
     pub(crate) fn commit(&self, unit: CommitUnit, names: Vec<Arc<str>>) {
-        lock(&self.board).job = Some(Job { unit, names });
+        let shards =
+            unit.tables.iter().filter_map(|change| Some((names.get(change.table.index())?.clone(), change.partition)));
+        let turns = shards.map(|shard| self.turns.enter(shard)).collect();
+        lock(&self.board).job = Some(Job { unit, names, _turns: turns });
         self.changed.notify_all();
     }
 
@@ -64,7 +71,8 @@ impl Committer {
 
     /// Says whether the thread may go on.
     fn write(&self, job: Job) -> bool {
-        match io::write_unit(&*self.log, job.unit, &job.names) {
+        let Job { unit, names, _turns } = job;
+        match io::write_unit(&*self.log, unit, &names) {
             Ok((receipt, changes)) => {
                 self.inbox.push(LogEvent::Committed(receipt));
                 if let Err(error) = io::store_unit(&self.store, &changes) {
@@ -73,7 +81,7 @@ impl Committer {
                 }
                 true
             }
-            Err(error) if error.kind() == ErrorKind::Aborted => {
+            Err(error) if matches!(error.kind(), ErrorKind::Aborted | ErrorKind::Fenced | ErrorKind::Unavailable) => {
                 self.inbox.push(LogEvent::CommitFailed(error));
                 true
             }

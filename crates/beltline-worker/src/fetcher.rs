@@ -24,7 +24,7 @@ pub(crate) struct FetchJob {
 
 enum Job {
     Fetch(FetchJob),
-    LookUp(Vec<TopicPartition>),
+    LookUp(u64, Vec<TopicPartition>),
 }
 
 #[derive(Default)]
@@ -61,8 +61,8 @@ impl Fetcher {
         self.change(|board| board.cancelled.push(fetch));
     }
 
-    pub(crate) fn look_up(&self, partitions: Vec<TopicPartition>) {
-        self.change(|board| board.new.push(Job::LookUp(partitions)));
+    pub(crate) fn look_up(&self, lookup: u64, partitions: Vec<TopicPartition>) {
+        self.change(|board| board.new.push(Job::LookUp(lookup, partitions)));
     }
 
     pub(crate) fn end(&self) {
@@ -93,7 +93,7 @@ impl Fetcher {
             }
             for job in new {
                 match job {
-                    Job::LookUp(partitions) => self.answer_look_up(partitions),
+                    Job::LookUp(lookup, partitions) => self.answer_look_up(lookup, partitions),
                     Job::Fetch(job) => {
                         if !self.answer(&job) {
                             waiting.push(job);
@@ -114,10 +114,10 @@ impl Fetcher {
         answered
     }
 
-    fn answer_look_up(&self, partitions: Vec<TopicPartition>) {
+    fn answer_look_up(&self, lookup: u64, partitions: Vec<TopicPartition>) {
         self.inbox.push(match io::look_up(&*self.log, &self.group, &partitions) {
-            Ok(found) => LogEvent::Offsets(found),
-            Err(error) => LogEvent::OffsetsFailed { partitions, error },
+            Ok(found) => LogEvent::Offsets { lookup, found },
+            Err(error) => LogEvent::OffsetsFailed { lookup, partitions, error },
         });
     }
 

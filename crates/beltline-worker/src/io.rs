@@ -1,15 +1,25 @@
 //! What the I/O threads do for the core, one function each; the simulator calls the same functions.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use beltline_engine::{CommitUnit, LogEvent, PartitionOffsets, TableSpec};
-use beltline_log::Log;
+use beltline_env::Clock;
+use beltline_log::{Fetched, GroupEvent, Log};
 use beltline_store::{Loaded, Store};
 use beltline_table::Shard;
-use beltline_types::{BatchBuilder, CommitReceipt, Error, ErrorKind, Offset, Result, TopicPartition, TopicSpec};
+use beltline_types::{
+    Appended, BatchBuilder, CommitReceipt, Error, ErrorKind, Offset, Result, TopicPartition, TopicSpec,
+};
 
 /// Bytes one read of a changelog asks for.
 const RESTORE_FETCH_BYTES: usize = 4 << 20;
+
+/// How long a changelog may give nothing before its end is reached.
+const RESTORE_DEADLINE: Duration = Duration::from_secs(60);
+
+/// How often it is asked again meanwhile, should nothing be appended.
+const RESTORE_PAUSE: Duration = Duration::from_millis(100);
 
 /// Answers a look-up of committed positions.
 ///
@@ -35,9 +45,21 @@ pub fn fetch(
 ) -> Option<LogEvent> {
     let partition = partition.clone();
     match log.fetch(&partition, offset, max_bytes) {
-        Ok(found) if found.batches.is_empty() && wait => None,
-        Ok(found) => Some(LogEvent::Fetched { fetch, partition, batches: found.batches, range: found.range }),
+        Ok(found) if found.batches.is_empty() && found.next_offset <= offset && wait => None,
+        Ok(Fetched { batches, range, next_offset }) => {
+            Some(LogEvent::Fetched { fetch, partition, batches, range, next_offset })
+        }
         Err(error) => Some(LogEvent::FetchFailed { fetch, partition, error }),
+    }
+}
+
+/// What the group said, in the core's words.
+pub fn group_event(event: GroupEvent) -> LogEvent {
+    match event {
+        GroupEvent::Assigned(partitions) => LogEvent::Assigned(partitions),
+        GroupEvent::Revoking(partitions) => LogEvent::Revoking(partitions),
+        GroupEvent::Lost(partitions) => LogEvent::Lost(partitions),
+        GroupEvent::Standby(numbers) => LogEvent::Standby(numbers),
     }
 }
 
@@ -48,6 +70,7 @@ pub struct ShardChanges {
     partition: u32,
     records: BatchBuilder,
     base_offset: Offset,
+    next_offset: Offset,
 }
 
 /// Writes a unit to the log; what comes back belongs into the store, see [`store_unit`].
@@ -62,17 +85,20 @@ pub fn write_unit(log: &dyn Log, unit: CommitUnit, names: &[Arc<str>]) -> Result
             return Err(Error::new(ErrorKind::Internal, "a commit unit names a table or an append it does not have"));
         };
         let (table, records) = (table.clone(), append.records.clone());
-        changes.push((change.append, ShardChanges { table, partition: change.partition, records, base_offset: 0 }));
+        changes.push((
+            change.append,
+            ShardChanges { table, partition: change.partition, records, base_offset: 0, next_offset: 0 },
+        ));
     }
     let appends = request.appends.len();
     let receipt = log.commit(request)?;
-    if receipt.base_offsets.len() != appends {
-        let message = format!("the log answered a commit of {appends} appends with {}", receipt.base_offsets.len());
+    if receipt.appended.len() != appends {
+        let message = format!("the log answered a commit of {appends} appends with {}", receipt.appended.len());
         return Err(Error::new(ErrorKind::Internal, message));
     }
     let placed = changes.into_iter().map(|(append, change)| {
-        let base_offset = receipt.base_offsets[append];
-        ShardChanges { base_offset, ..change }
+        let Appended { base_offset, next_offset, .. } = receipt.appended[append];
+        ShardChanges { base_offset, next_offset, ..change }
     });
     let placed = placed.collect();
     Ok((receipt, placed))
@@ -85,10 +111,9 @@ pub fn write_unit(log: &dyn Log, unit: CommitUnit, names: &[Arc<str>]) -> Result
 /// What the disk says; the table and partition are named.
 pub fn store_unit(store: &Store, changes: &[ShardChanges]) -> Result<()> {
     for change in changes {
-        let end = change.base_offset + Offset::from(change.records.len());
         let batch = change.records.build(change.base_offset)?;
         let mut records = batch.iter().filter_map(|record| record.key.map(|key| (key, record.value)));
-        store.apply(&change.table, change.partition, &mut records, end)?;
+        store.apply(&change.table, change.partition, &mut records, change.next_offset)?;
     }
     Ok(())
 }
@@ -105,13 +130,15 @@ pub struct Restored {
 /// Loads a shard: what the store has, then the changelog from there to its end, which goes to the store as well.
 ///
 /// The caller has read the committed positions before, so the end sampled here covers them. `progress` hears
-/// changelog offsets read and to read, and says whether to go on; `None` when it did not.
+/// changelog offsets read and to read, and says whether to go on; `None` when it did not. Where the changelog holds a
+/// transaction that is not finished, nothing behind it can be read yet: that is waited for.
 ///
 /// # Errors
-/// What log or store say. `Corrupt` when the changelog ends before a record that it held a moment ago.
+/// What log or store say. `Unavailable` when the changelog has given nothing more for a minute.
 pub fn restore(
     log: &dyn Log,
     store: &Store,
+    clock: &dyn Clock,
     spec: &TableSpec,
     partition: u32,
     progress: &mut dyn FnMut(u64, u64) -> bool,
@@ -135,19 +162,20 @@ pub fn restore(
     }
     position = position.max(range.start);
     let (first, total) = (position, (range.end - position) as u64);
+    let (mut version, mut advanced) = (0, clock.monotonic());
     while position < range.end {
         if !progress((position - first) as u64, total) {
             return Ok(None);
         }
         let found = log.fetch(&changelog, position, RESTORE_FETCH_BYTES)?;
-        if found.batches.is_empty() {
-            let (end, table) = (range.end, &spec.name);
-            let message = format!(
-                "{changelog}: nothing to read at offset {position} although the partition ends at {end}; table {table} \
-                 cannot be restored"
-            );
-            return Err(Error::new(ErrorKind::Corrupt, message));
+        if found.batches.is_empty() && found.next_offset <= position {
+            if clock.monotonic().saturating_sub(advanced) >= RESTORE_DEADLINE {
+                return Err(no_end_in_sight(spec, &changelog, position, range.end));
+            }
+            version = log.wait(version, RESTORE_PAUSE);
+            continue;
         }
+        advanced = clock.monotonic();
         for batch in &found.batches {
             let from = batch.index_of(position);
             let mut records = (from..batch.len()).filter_map(|index| {
@@ -158,9 +186,69 @@ pub fn restore(
             store.apply(&spec.name, partition, &mut seen, batch.next_offset())?;
             position = position.max(batch.next_offset());
         }
+        position = position.max(found.next_offset);
     }
     progress(total, total);
     Ok(Some(Restored { shard, note }))
+}
+
+fn no_end_in_sight(spec: &TableSpec, changelog: &TopicPartition, position: Offset, end: Offset) -> Error {
+    let (table, seconds) = (&spec.name, RESTORE_DEADLINE.as_secs());
+    let message = format!(
+        "table {table}: {changelog} ends at offset {end} and has given nothing from offset {position} on for {seconds} s; \
+         a transaction of a member that died may be open, it is tried again"
+    );
+    Error::new(ErrorKind::Unavailable, message)
+}
+
+/// Where a shard that is kept warm stands after one step of [`warm`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Warmed {
+    /// Where to read on.
+    pub position: Offset,
+    /// How much was read.
+    pub bytes: usize,
+}
+
+/// Brings the stored form of a shard that belongs to another member one step closer to its changelog. `position` is what
+/// the step before gave, `None` for the first one.
+///
+/// # Errors
+/// What log or store say.
+pub fn warm(
+    log: &dyn Log,
+    store: &Store,
+    spec: &TableSpec,
+    partition: u32,
+    position: Option<Offset>,
+    max_bytes: usize,
+) -> Result<Warmed> {
+    let changelog = TopicPartition::new(spec.changelog.clone(), partition);
+    let mut position = match position {
+        Some(position) => position,
+        None => {
+            let range = log.offsets(&changelog)?;
+            let found = store.load(&spec.name, partition, &mut |_, _| {})?;
+            if found.end > range.end || found.note.is_some() {
+                store.clear_shard(&spec.name, partition)?;
+                range.start
+            } else {
+                found.end.max(range.start)
+            }
+        }
+    };
+    let found = log.fetch(&changelog, position, max_bytes)?;
+    let mut bytes = 0;
+    for batch in &found.batches {
+        bytes += batch.byte_len();
+        let mut records = (batch.index_of(position)..batch.len()).filter_map(|index| {
+            let record = batch.get(index);
+            record.key.map(|key| (key, record.value))
+        });
+        store.apply(&spec.name, partition, &mut records, batch.next_offset())?;
+        position = position.max(batch.next_offset());
+    }
+    Ok(Warmed { position: position.max(found.next_offset), bytes })
 }
 
 fn load(store: &Store, spec: &TableSpec, partition: u32) -> Result<(Shard, Loaded)> {

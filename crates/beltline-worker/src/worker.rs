@@ -15,8 +15,11 @@ use crate::committer::Committer;
 use crate::fetcher::{FetchJob, Fetcher};
 use crate::inbox::{Inbox, Waker, guarded};
 use crate::io;
-use crate::restorer::Restorer;
+use crate::member::Member;
+use crate::restorer::{RestoreJob, Restorer};
+use crate::standby::Standby;
 use crate::tidier::Tidier;
+use crate::turns::Turns;
 
 /// Shards restored side by side.
 const RESTORE_THREADS: usize = 2;
@@ -28,8 +31,21 @@ struct Threads {
     fetcher: Arc<Fetcher>,
     committer: Arc<Committer>,
     restorer: Arc<Restorer>,
+    standby: Arc<Standby>,
+    member: Arc<Member>,
     tidier: Arc<Tidier>,
     handles: Vec<JoinHandle<()>>,
+}
+
+impl Threads {
+    fn end(&self) {
+        self.member.end();
+        self.fetcher.end();
+        self.standby.end();
+        self.restorer.end();
+        self.tidier.end();
+        self.committer.end();
+    }
 }
 
 /// Turns a [`Core`] in the real world. One thread owns it; the data plane is the public `core`.
@@ -41,6 +57,10 @@ pub struct Worker {
     inbox: Arc<Inbox>,
     threads: Threads,
     started: bool,
+    /// Numbers of the partitions whose shards are kept warm.
+    standby: Vec<u32>,
+    /// Whether there is a thread that does it.
+    stands_by: bool,
     failure: Option<(ErrorKind, String)>,
     /// Held for as long as anybody may write below it; let go after the threads have ended.
     directory: Option<DataDirectory>,
@@ -57,15 +77,32 @@ impl Worker {
     pub fn open(core: Core, log: Arc<dyn Log>, store: Store, clock: Arc<dyn Clock>, waker: Waker) -> Result<Worker> {
         let inbox = Arc::new(Inbox::new(waker));
         let store = Arc::new(store);
+        let turns = Arc::new(Turns::default());
+        let group = core.options().group.clone();
         let threads = Threads {
-            fetcher: Arc::new(Fetcher::new(log.clone(), inbox.clone(), core.options().group.clone())),
-            committer: Arc::new(Committer::new(log.clone(), store.clone(), inbox.clone())),
-            restorer: Arc::new(Restorer::new(log.clone(), store.clone(), inbox.clone())),
+            fetcher: Arc::new(Fetcher::new(log.clone(), inbox.clone(), group.clone())),
+            committer: Arc::new(Committer::new(log.clone(), store.clone(), turns.clone(), inbox.clone())),
+            restorer: Arc::new(Restorer::new(log.clone(), store.clone(), turns.clone(), inbox.clone())),
+            standby: Arc::new(Standby::new(log.clone(), store.clone(), turns, inbox.clone())),
+            member: Arc::new(Member::new(log.clone(), inbox.clone(), group)),
             tidier: Arc::new(Tidier::new(log.clone(), store, inbox.clone())),
             handles: Vec::new(),
         };
         let (events, notices) = (VecDeque::new(), Vec::new());
-        Ok(Worker { core, log, clock, inbox, threads, started: false, failure: None, directory: None, events, notices })
+        Ok(Worker {
+            core,
+            log,
+            clock,
+            inbox,
+            threads,
+            started: false,
+            standby: Vec::new(),
+            stands_by: false,
+            failure: None,
+            directory: None,
+            events,
+            notices,
+        })
     }
 
     /// Keeps the data directory held until the worker has stopped.
@@ -103,10 +140,11 @@ impl Worker {
         Ok(self.core.add_table(spec))
     }
 
-    /// Starts the I/O threads; a second call has no effect.
+    /// Joins the group and starts the I/O threads; a second call has no effect.
     ///
     /// # Errors
-    /// `Usage` when a changelog does not fit its table, `Internal` when the system gives no thread.
+    /// `Usage` when a changelog does not fit its table, `Internal` when the system gives no thread, `Unauthorized` when the
+    /// group does not take us.
     pub fn start(&mut self) -> Result<()> {
         self.check()?;
         if self.started {
@@ -115,6 +153,11 @@ impl Worker {
         for (_, spec) in self.core.tables() {
             io::prepare_changelog(&*self.log, spec)?;
         }
+        self.join()?;
+        let member = self.threads.member.clone();
+        self.spawn("beltline-group", move || member.listen())?;
+        let member = self.threads.member.clone();
+        self.spawn("beltline-member", move || member.run())?;
         let fetcher = self.threads.fetcher.clone();
         self.spawn("beltline-fetch", move || fetcher.run())?;
         let fetcher = self.threads.fetcher.clone();
@@ -128,6 +171,22 @@ impl Worker {
         let tidier = self.threads.tidier.clone();
         self.spawn("beltline-tidy", move || tidier.run())?;
         self.started = true;
+        Ok(())
+    }
+
+    /// The first join, while no thread listens yet: a log of our own knows at once what is ours.
+    fn join(&mut self) -> Result<()> {
+        let now = self.clock.monotonic();
+        self.core.tick(now);
+        while let Some(command) = self.core.poll_command() {
+            let LogCommand::Join { topics } = command else {
+                self.execute(command)?;
+                continue;
+            };
+            if let Some(event) = self.threads.member.join_now(topics)? {
+                self.core.handle(event, now);
+            }
+        }
         Ok(())
     }
 
@@ -175,7 +234,7 @@ impl Worker {
         }
         while let Some(command) = self.core.poll_command() {
             happened = true;
-            self.execute(command);
+            self.execute(command)?;
         }
         while let Some(notice) = self.core.poll_notice() {
             self.notices.push(notice);
@@ -184,23 +243,52 @@ impl Worker {
         Ok(happened)
     }
 
-    fn execute(&mut self, command: LogCommand) {
+    fn execute(&mut self, command: LogCommand) -> Result<()> {
         match command {
             LogCommand::Fetch { fetch, partition, offset, max_bytes, wait } => {
                 self.threads.fetcher.fetch(FetchJob { fetch, partition, offset, max_bytes, wait });
             }
             LogCommand::CancelFetch { fetch, .. } => self.threads.fetcher.cancel(fetch),
-            LogCommand::LookupOffsets { partitions } => self.threads.fetcher.look_up(partitions),
-            LogCommand::Commit(unit) => {
-                let names = self.core.tables().map(|(_, spec)| spec.name.clone()).collect();
-                self.threads.committer.commit(unit, names);
-            }
-            LogCommand::Restore { table, partition } => {
-                if let Some(spec) = self.core.table_spec(table) {
-                    self.threads.restorer.restore(table, spec.clone(), partition);
+            LogCommand::LookupOffsets { lookup, partitions } => self.threads.fetcher.look_up(lookup, partitions),
+            LogCommand::Commit(unit) => self.threads.committer.commit(unit, self.table_names()),
+            LogCommand::Restore { restore, table, partition } => {
+                if let Some(spec) = self.core.table_spec(table).cloned() {
+                    self.threads.restorer.restore(RestoreJob { restore, table, spec, partition });
                 }
             }
+            LogCommand::Join { topics } => self.threads.member.join(topics),
+            LogCommand::Release { partitions } => self.threads.member.release(partitions),
+            LogCommand::DropShards { partitions } => {
+                let names = self.table_names();
+                partitions.iter().for_each(|partition| self.threads.restorer.drop_shards(*partition, &names));
+            }
+            LogCommand::Standby { partitions } => self.stand_by(partitions)?,
         }
+        Ok(())
+    }
+
+    fn table_names(&self) -> Vec<Arc<str>> {
+        self.core.tables().map(|(_, spec)| spec.name.clone()).collect()
+    }
+
+    /// Has other shards kept warm from now on. The thread is started when there is something to do for it: most workers
+    /// never need one.
+    fn stand_by(&mut self, partitions: Vec<u32>) -> Result<()> {
+        let specs: Vec<TableSpec> = self.core.tables().map(|(_, spec)| spec.clone()).collect();
+        self.threads.standby.set(&partitions, &specs);
+        let names = self.table_names();
+        let before = std::mem::replace(&mut self.standby, partitions);
+        for partition in before.into_iter().filter(|partition| !self.standby.contains(partition)) {
+            // One that became ours is closed and loaded anew by its restore.
+            if !self.core.assigned().any(|ours| ours.partition == partition) {
+                self.threads.restorer.drop_shards(partition, &names);
+            }
+        }
+        if !self.standby.is_empty() && !std::mem::replace(&mut self.stands_by, true) {
+            let standby = self.threads.standby.clone();
+            self.spawn("beltline-standby", move || standby.run())?;
+        }
+        Ok(())
     }
 
     /// The next sentence for the operator's log.
@@ -241,10 +329,8 @@ impl Worker {
     /// to themselves.
     pub fn stop(&mut self, deadline: Duration) -> Result<()> {
         let result = self.finish(deadline);
-        self.threads.fetcher.end();
-        self.threads.restorer.end();
-        self.threads.tidier.end();
-        self.threads.committer.end();
+        self.leave();
+        self.threads.end();
         let hangs = matches!(&result, Err(error) if error.kind() == ErrorKind::Limit);
         for handle in std::mem::take(&mut self.threads.handles) {
             if !hangs {
@@ -260,6 +346,15 @@ impl Worker {
         match fatal {
             Some(error) if result.is_ok() => Err(error),
             _ => result,
+        }
+    }
+
+    /// Leaves the group after the last commit, so that others need not wait for the session to expire.
+    fn leave(&mut self) {
+        if self.started
+            && let Err(error) = self.log.leave()
+        {
+            self.notices.push(format!("others take over when the session has expired: {error}"));
         }
     }
 
@@ -290,10 +385,8 @@ impl Worker {
 impl Drop for Worker {
     /// Ends the threads without a last commit; [`Worker::stop`] is the orderly way.
     fn drop(&mut self) {
-        self.threads.fetcher.end();
-        self.threads.restorer.end();
-        self.threads.tidier.end();
-        self.threads.committer.end();
+        self.leave();
+        self.threads.end();
         for handle in std::mem::take(&mut self.threads.handles) {
             let _ = handle.join();
         }

@@ -12,7 +12,7 @@ use beltline_engine::{
 };
 use beltline_table::{Shard, ValueForm};
 use beltline_types::{
-    Batch, BatchBuilder, CommitReceipt, Error, ErrorKind, Offset, OffsetRange, TopicPartition, TopicSpec,
+    Appended, Batch, BatchBuilder, CommitReceipt, Error, ErrorKind, Offset, OffsetRange, TopicPartition, TopicSpec,
 };
 
 pub struct Bench {
@@ -25,6 +25,13 @@ pub struct Bench {
     pub fetches: usize,
     waiting: Vec<LogCommand>,
     pub hold_restores: bool,
+    /// The test itself is the group: a join is not answered by everything.
+    pub plays_group: bool,
+    /// What was given to the group, in order.
+    pub released: Vec<TopicPartition>,
+    pub dropped_shards: Vec<u32>,
+    pub joins: Vec<Vec<String>>,
+    pub standby: Vec<u32>,
     pub restores: Vec<LogCommand>,
 }
 
@@ -43,6 +50,11 @@ impl Bench {
             fetches: 0,
             waiting: Vec::new(),
             hold_restores: false,
+            plays_group: false,
+            released: Vec::new(),
+            dropped_shards: Vec::new(),
+            joins: Vec::new(),
+            standby: Vec::new(),
             restores: Vec::new(),
         }
     }
@@ -105,13 +117,13 @@ impl Bench {
 
     fn answer(&mut self, command: LogCommand) {
         match command {
-            LogCommand::LookupOffsets { partitions } => {
+            LogCommand::LookupOffsets { lookup, partitions } => {
                 let one = |partition: TopicPartition| {
                     let (committed, range) = (self.committed.get(&partition).copied(), self.range(&partition));
                     PartitionOffsets { partition, committed, range }
                 };
                 let found = partitions.into_iter().map(one).collect();
-                self.core.handle(LogEvent::Offsets(found), self.now);
+                self.core.handle(LogEvent::Offsets { lookup, found }, self.now);
             }
             LogCommand::Fetch { fetch, partition, offset, max_bytes, wait } => {
                 let range = self.range(&partition);
@@ -129,7 +141,8 @@ impl Bench {
                     return;
                 }
                 self.fetches += 1;
-                self.core.handle(LogEvent::Fetched { fetch, partition, batches, range }, self.now);
+                let next_offset = batches.last().map_or(offset, Batch::next_offset);
+                self.core.handle(LogEvent::Fetched { fetch, partition, batches, range, next_offset }, self.now);
             }
             LogCommand::CancelFetch { fetch: cancelled, .. } => {
                 self.waiting
@@ -137,20 +150,31 @@ impl Bench {
             }
             LogCommand::Commit(unit) => self.commits.push_back(unit),
             LogCommand::Restore { .. } if self.hold_restores => self.restores.push(command),
-            LogCommand::Restore { table, partition } => {
+            LogCommand::Restore { restore, table, partition } => {
                 let shard = Shard::new(ValueForm::Json);
-                self.core.handle(LogEvent::Restored { table, partition, shard }, self.now);
+                self.core.handle(LogEvent::Restored { restore, table, partition, shard }, self.now);
             }
+            LogCommand::Join { topics } => {
+                self.joins.push(topics.iter().map(ToString::to_string).collect());
+                if !self.plays_group {
+                    let all = self.records.keys().filter(|partition| topics.contains(&partition.topic)).cloned();
+                    let all = all.filter(|partition| !self.core.assigned().any(|ours| ours == partition)).collect();
+                    self.core.handle(LogEvent::Assigned(all), self.now);
+                }
+            }
+            LogCommand::Release { partitions } => self.released.extend(partitions),
+            LogCommand::DropShards { partitions } => self.dropped_shards.extend(partitions),
+            LogCommand::Standby { partitions } => self.standby = partitions,
         }
     }
 
     /// The log accepts the oldest unit.
     pub fn accept(&mut self) -> CommitUnit {
         let unit = self.commits.pop_front().expect("a unit to accept");
-        let mut base_offsets = Vec::new();
+        let mut appended = Vec::new();
         for append in &unit.request.appends {
             let base = self.records.get(&append.target).map_or(0, |_| self.end(&append.target));
-            base_offsets.push(base);
+            appended.push(Appended::contiguous(base, append.records.len()));
             if let Some(batches) = self.records.get_mut(&append.target) {
                 batches.push(Arc::new(append.records.build(base).unwrap()));
             }
@@ -158,7 +182,7 @@ impl Bench {
         for (partition, offset) in &unit.request.offsets {
             self.committed.insert(partition.clone(), *offset);
         }
-        self.core.handle(LogEvent::Committed(CommitReceipt { base_offsets }), self.now);
+        self.core.handle(LogEvent::Committed(CommitReceipt { appended }), self.now);
         self.turn();
         unit
     }
