@@ -4,9 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Interpreters beside the main one on which the Python tests run too, where they are installed.
 PYTHONS ?= python3.11 python3.12 python3.13
+# How long `make chaos` plays; SEED=<n> plays the same way again.
+CYCLES ?= 200
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 
-.PHONY: help build demo test test-rust test-python bench lint wheel clean
+.PHONY: help build demo demo-kafka test test-rust test-python chaos bench lint wheel clean
 
 help: ## This list.
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -27,6 +29,9 @@ $(VENV)/.built: $(VENV)/.tools $(RUST_SOURCES)
 demo: build ## The flights of a year over the belt: 336,776 events, three tables.
 	$(BIN)/python examples/flights/demo.py
 
+demo-kafka: build ## The same on a Kafka that it starts: three workers, one killed midway (needs Java 17 and Maven).
+	$(BIN)/python examples/flights/demo_kafka.py
+
 test: lint test-rust test-python ## Everything: lints, Rust, simulation, Python, documentation examples.
 	@echo "all tests passed"
 
@@ -35,6 +40,9 @@ test-rust:
 
 test-python: build
 	PYTHONS="$(PYTHONS)" $(BIN)/python tests/interpreters.py
+
+chaos: build ## Workers and brokers come, go, hang and die for long: CYCLES=200 SEED=<n> (needs Java 17 and Maven).
+	$(BIN)/python tests/kafka/chaos.py --cycles $(CYCLES) $(if $(SEED),--seed $(SEED))
 
 bench: build ## Speed, as ratios in one run on one core; see benchmarks/RESULTS.md.
 	$(BIN)/python benchmarks/run.py

@@ -1,7 +1,7 @@
 """Runs the Python tests on every interpreter that is installed, each in a virtual environment of its own.
 
 The first is the one of `.venv`, on which everything runs. The others prove that the extension works there: they leave
-out tests of processes, which take long and depend on the interpreter least.
+out tests of processes and of Kafka, which take long and depend on the interpreter least.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 #: What the other interpreters leave out.
-PROCESS_TESTS = ("tests/cli", "tests/worker", "tests/examples", "tests/docs")
+PROCESS_TESTS = ("tests/cli", "tests/worker", "tests/examples", "tests/docs", "tests/kafka")
 
 
 def run(*command: str | Path) -> None:

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "python" / "beltline"
 #: The rooms from the ground up. A module may import its own floor and those before it.
 FLOORS = (
     {"types", "exceptions", "_native"},
-    {"models", "serializers", "settings", "policies"},
+    {"models", "serializers", "settings", "policies", "auth"},
     {"channels", "topics", "events", "streams", "tables", "agents", "handlers", "failures", "services", "sending"},
     {"app"},
     {"worker", "testing", "cli"},

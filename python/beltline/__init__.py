@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
     from mode import Service
 
-    from . import exceptions, models, policies, serializers, testing, types
+    from . import auth, exceptions, models, policies, serializers, testing, types
     from ._native import __version__
     from .agents import Agent, current_agent
     from .app import App
+    from .auth import GSSAPICredentials, OAuthCredentials, SASLCredentials, SSLCredentials
     from .channels import Channel
     from .events import Event, current_event
     from .models import ModelOptions, Record
@@ -35,8 +36,12 @@ __all__ = [
     "Channel",
     "Codec",
     "Event",
+    "GSSAPICredentials",
     "ModelOptions",
+    "OAuthCredentials",
     "Record",
+    "SASLCredentials",
+    "SSLCredentials",
     "Service",
     "Settings",
     "Stream",
@@ -44,6 +49,7 @@ __all__ = [
     "Topic",
     "Worker",
     "__version__",
+    "auth",
     "current_agent",
     "current_event",
     "dead_letter",
@@ -64,8 +70,12 @@ HOMES: Final = {
     "Channel": ".channels",
     "Codec": ".serializers",
     "Event": ".events",
+    "GSSAPICredentials": ".auth",
     "ModelOptions": ".models",
+    "OAuthCredentials": ".auth",
     "Record": ".models",
+    "SASLCredentials": ".auth",
+    "SSLCredentials": ".auth",
     "Service": "mode.services",
     "Settings": ".settings",
     "Stream": ".streams",
@@ -81,7 +91,10 @@ HOMES: Final = {
 
 #: Modules that are reached as attributes without an import of their own.
 MODULES: Final = {
-    **{name: f".{name}" for name in ("agents", "app", "channels", "cli", "events", "exceptions", "models", "policies")},
+    **{
+        name: f".{name}"
+        for name in ("agents", "app", "auth", "channels", "cli", "events", "exceptions", "models", "policies")
+    },
     **{name: f".{name}" for name in ("serializers", "services", "settings", "streams", "tables", "testing", "topics")},
     **{name: f".{name}" for name in ("types", "worker")},
     "uuid": "uuid",
@@ -91,8 +104,8 @@ MODULES: Final = {
 # fmt: off
 NOT_HERE: Final = frozenset(
     [
-        "AgentT", "ChannelT", "EventT", "GSSAPICredentials", "GlobalTable", "HoppingWindow", "Monitor",
-        "OAuthCredentials", "SASLCredentials", "SSLCredentials", "Schema", "Sensor", "ServiceT",
+        "AgentT", "ChannelT", "EventT", "GlobalTable", "HoppingWindow", "Monitor",
+        "Schema", "Sensor", "ServiceT",
         "SetGlobalTable", "SetTable", "SlidingWindow", "StreamT", "TopicT", "TumblingWindow", "Window",
         "livecheck", "sensors", "web", "windows",
     ]

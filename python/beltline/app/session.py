@@ -11,6 +11,7 @@ from beltline._native import Belt
 from beltline.events import HeadersArgument, header_pairs
 from beltline.exceptions import ImproperlyConfigured
 from beltline.services import Clock, ManualClock, SystemClock
+from beltline.settings.librdkafka import kafka_options
 from beltline.types import TP
 
 from .driver import Driver
@@ -57,6 +58,7 @@ class BeltSession:
 
         Raises:
             DataDirectoryError: The data directory is held by another process, foreign, read-only or newer.
+            ImproperlyConfigured: The settings of the Kafka client contradict one another.
         """
         conf = app.conf
         in_memory = conf.is_memory if memory is None else memory
@@ -73,11 +75,13 @@ class BeltSession:
             outbox_bytes=conf.outbox_bytes,
             start_from=cast("StartFrom", conf.consumer_auto_offset_reset),
         )
+        brokers: dict[str, Any] = {"kafka": kafka_options(conf)} if conf.is_kafka and not in_memory else {}
         self.belt.open(
             directory=None if in_memory else str(conf.datadir),
             sync=cast(Literal["always", "interval", "never"], conf.sync),
             sync_interval_ms=round(conf.sync_interval * 1000),
             manual_clock=manual_clock,
+            **brokers,
         )
         self.clock: Clock = ManualClock() if manual_clock else SystemClock()
         self.partitions: dict[str, int] = {}

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 from beltline.exceptions import ImproperlyConfigured
 
 from .common import BeltSettings, CommonSettings
-from .other import ExtensionSettings, KafkaSettings, StreamSettings, WebSettings
+from .kafka import KafkaSettings
+from .other import ExtensionSettings, StreamSettings, WebSettings
 from .setting import Effect, Setting
 
 __all__ = ["Effect", "Setting", "Settings"]
@@ -72,12 +73,21 @@ class Settings(CommonSettings, BeltSettings, ExtensionSettings, StreamSettings, 
         return self.broker == "memory://"
 
     @property
+    def is_kafka(self) -> bool:
+        """Whether events live on brokers."""
+        return self.broker.startswith("kafka://")
+
+    def effects_here(self) -> frozenset[Effect]:
+        """Which effects settings can have with this broker."""
+        return frozenset({Effect.NOW, Effect.KAFKA if self.is_kafka else Effect.EMBEDDED})
+
+    @property
     def appdir(self) -> Path:
         """The data directory; one log serves all versions of an app."""
         return self.datadir
 
     def __repr__(self) -> str:
-        given = ", ".join(f"{name}={value!r}" for name, value in self.as_dict().items())
+        given = ", ".join(f"{name}={self.setting(name).shown(value)}" for name, value in self.as_dict().items())
         return f"<Settings {self.id}: {given}>" if given else f"<Settings {self.id}>"
 
 

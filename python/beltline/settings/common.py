@@ -20,6 +20,7 @@ from .convert import (
     text,
     zone,
 )
+from .hiding import without_password
 from .setting import Effect, Setting, SettingsBase
 
 
@@ -54,8 +55,9 @@ class CommonSettings(SettingsBase):
         broker_url,
         default="embedded://",
         env="BROKER_URL",
+        shown=without_password,
         doc="Where events live: `embedded://` is the durable log in the data directory, `memory://` forgets at the "
-        "end. A Kafka URL is refused: Kafka support is not in this version.",
+        "end, `kafka://host:9092;host2:9092` (or a list of such) is Apache Kafka.",
     )
     processing_guarantee = Setting(
         one_of("exactly_once", "at_least_once"),
@@ -161,6 +163,7 @@ class BeltSettings(SettingsBase):
         one_of("always", "interval", "never"),
         default="interval",
         env="BELTLINE_SYNC",
+        effect=Effect.EMBEDDED,
         doc="When the log reaches the disk itself: with every commit, every `sync_interval`, or when the operating "
         "system likes. A killed process loses nothing with any of them; a power failure may lose what was not synced.",
     )
@@ -168,6 +171,7 @@ class BeltSettings(SettingsBase):
         seconds,
         default=1.0,
         env="BELTLINE_SYNC_INTERVAL",
+        effect=Effect.EMBEDDED,
         unit="seconds",
         minimum=0.001,
         maximum=3600,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from datetime import timedelta, tzinfo
 from pathlib import Path
 from typing import Any, TypeVar
@@ -170,19 +171,109 @@ def decode_error_policy(value: Any) -> Any:
     return final_policy(value)
 
 
+#: Schemes that mean Kafka; Faust chose its client by them, and here there is one.
+KAFKA_SCHEMES = frozenset({"kafka", "aiokafka", "confluent"})
+
+KAFKA_PORT = 9092
+
+
 def broker_url(value: Any) -> str:
-    """Return the URL of the log.
+    """Return the URL of the log; several brokers become one URL with semicolons.
 
     Raises:
-        ValueError: Another scheme than ``embedded://`` and ``memory://``.
+        ValueError: A scheme that is none of ours, or an address that cannot be.
+
+    Example:
+        >>> broker_url(["aiokafka://a", "kafka://b:9093"])
+        'kafka://a:9092;b:9093'
     """
     if value is None or value == "":
         return "embedded://"
+    if isinstance(value, str) and value.partition("://")[0] in ("embedded", "memory") and "://" in value:
+        return value.partition("://")[0] + "://"
+    return kafka_url(value)
+
+
+def kafka_url(value: Any) -> str:
+    """Return the URL of one or several brokers, in one form for all that Faust takes.
+
+    Raises:
+        ValueError: It is none; the text of it is not repeated, there might be a password in it.
+    """
+    given = list(value) if isinstance(value, list | tuple | set | frozenset) else [value]
+    addresses = [part for one in given for part in str(one).replace(",", ";").split(";") if part.strip()]
+    if not addresses:
+        raise ValueError("no broker is named; write 'kafka://host:9092'")
+    return "kafka://" + ";".join(broker_address(part.strip(), is_first=i == 0) for i, part in enumerate(addresses))
+
+
+def broker_address(text: str, *, is_first: bool) -> str:
+    """Return ``host:port`` of one broker."""
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        scheme, rest = "", text
+    if separator and scheme not in KAFKA_SCHEMES:
+        raise ValueError("write 'kafka://host:9092', 'embedded://' or 'memory://'")
+    if "@" in rest:
+        raise ValueError(
+            "no user or password in the URL, which ends up in logs; give broker_credentials="
+            "beltline.SASLCredentials(username=..., password=...)"
+        )
+    host, port = split_port(rest.rstrip("/"))
+    if not scheme and is_first and port is None:
+        raise ValueError("write 'kafka://host:9092', 'embedded://' or 'memory://'")
+    if not host or any(char in host for char in "/?# "):
+        raise ValueError("the address of a broker is host:port")
+    return f"{host}:{KAFKA_PORT if port is None else port}"
+
+
+def split_port(address: str) -> tuple[str, int | None]:
+    """Return host and port; a host that is an IPv6 address stands in brackets.
+
+    Raises:
+        ValueError: The port is no port.
+    """
+    if address.startswith("["):
+        host, bracket, rest = address.partition("]")
+        host, port_text = host + bracket, rest.removeprefix(":")
+    else:
+        host, _, port_text = address.partition(":")
+    if not port_text:
+        return host, None
+    if not port_text.isdecimal() or not 0 < int(port_text) < 65_536:
+        raise ValueError("the port of a broker is a number from 1 to 65535")
+    return host, int(port_text)
+
+
+def credentials(value: Any) -> Any:
+    """Return credentials, see `beltline.auth`."""
+    from beltline.auth import to_credentials
+
+    return to_credentials(value)
+
+
+def client_options(value: Any) -> tuple[tuple[str, str], ...]:
+    """Return librdkafka options as pairs of text, from a mapping or from JSON.
+
+    Raises:
+        ValueError: It is neither; what was given is not repeated.
+
+    Example:
+        >>> client_options({"socket.keepalive.enable": True, "consumer.fetch.wait.max.ms": 20})
+        (('socket.keepalive.enable', 'true'), ('consumer.fetch.wait.max.ms', '20'))
+    """
     if isinstance(value, str):
-        scheme = value.partition("://")[0] if "://" in value else ""
-        if scheme in ("embedded", "memory"):
-            return f"{scheme}://"
-    raise ValueError(
-        "Kafka support is not in this version of beltline. Leave broker= out (and BROKER_URL unset) to use the durable "
-        "log in the data directory, or write 'memory://' for one that forgets"
-    )
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise ValueError('librdkafka options as text are JSON: {"socket.keepalive.enable": true}') from None
+    if isinstance(value, tuple):
+        value = dict(value)
+    if not isinstance(value, Mapping):
+        raise ValueError("librdkafka options are a mapping of names to values")
+    pairs = []
+    for name, one in value.items():
+        if not isinstance(one, str | int | float):
+            raise ValueError(f"librdkafka option {name!r}: a value is text, a number or a truth value")
+        pairs.append((str(name), str(one).lower() if isinstance(one, bool) else str(one)))
+    return tuple(pairs)

@@ -8,11 +8,6 @@ from .convert import anything, boolean, integer, optional, seconds, symbol, text
 from .setting import Effect, Setting, SettingsBase
 
 
-def of_kafka(convert: Any, default: Any, env: str | None, doc: str, **options: Any) -> Setting[Any]:
-    """Return a setting that only a Kafka client could heed."""
-    return Setting(convert, default=default, env=env, effect=Effect.KAFKA, doc=doc, **options)
-
-
 def of_web(convert: Any, default: Any, env: str | None, doc: str, **options: Any) -> Setting[Any]:
     """Return a setting that only the web server could heed."""
     return Setting(convert, default=default, env=env, effect=Effect.WEB, doc=doc, **options)
@@ -100,82 +95,6 @@ class StreamSettings(SettingsBase):
     cython_optimizations = unused(boolean, False, "CYTHON_OPTIMIZATIONS", "There is one engine, the fast one.")
     cache = unused(anything, "memory://", "CACHE_URL", "Cache of web views.")
     url = unused(anything, None, None, "Old name of Faust's `broker`; give `broker`.")
-
-
-class KafkaSettings(SettingsBase):
-    """What tunes a Kafka client. There is none in this version; the embedded log has nothing of the kind to tune."""
-
-    section = "Kafka"
-
-    broker_consumer = of_kafka(anything, None, "BROKER_CONSUMER_URL", "Broker to read from, where it is another.")
-    broker_producer = of_kafka(anything, None, "BROKER_PRODUCER_URL", "Broker to write to, where it is another.")
-    broker_api_version = of_kafka(anything, "auto", "BROKER_API_VERSION", "Protocol version of the broker.")
-    broker_check_crcs = of_kafka(boolean, True, "BROKER_CHECK_CRCS", "The embedded log always checks its sums.")
-    broker_client_id = of_kafka(text, "beltline", "BROKER_CLIENT_ID", "Name of the client in the broker's logs.")
-    broker_commit_livelock_soft_timeout = of_kafka(
-        seconds, 300.0, "BROKER_COMMIT_LIVELOCK_SOFT_TIMEOUT", "Watch for commits.", unit="seconds", minimum=0
-    )
-    broker_credentials = of_kafka(anything, None, "BROKER_CREDENTIALS", "Credentials for the broker.")
-    broker_heartbeat_interval = of_kafka(
-        seconds, 3.0, "BROKER_HEARTBEAT_INTERVAL", "Time between heartbeats.", unit="seconds", minimum=0
-    )
-    broker_max_poll_interval = of_kafka(
-        seconds, 1000.0, "BROKER_MAX_POLL_INTERVAL", "Longest time between polls.", unit="seconds", minimum=0
-    )
-    broker_max_poll_records = of_kafka(
-        optional(integer), None, "BROKER_MAX_POLL_RECORDS", "Most records of one poll.", minimum=1
-    )
-    broker_rebalance_timeout = of_kafka(
-        seconds, 60.0, "BROKER_REBALANCE_TIMEOUT", "Longest rebalance.", unit="seconds", minimum=0
-    )
-    broker_request_timeout = of_kafka(
-        seconds, 90.0, "BROKER_REQUEST_TIMEOUT", "Longest request.", unit="seconds", minimum=0
-    )
-    broker_session_timeout = of_kafka(
-        seconds, 60.0, "BROKER_SESSION_TIMEOUT", "Silence after which a member is out.", unit="seconds", minimum=0
-    )
-    ssl_context = of_kafka(anything, None, None, "TLS towards the broker.")
-    consumer_api_version = of_kafka(anything, None, "CONSUMER_API_VERSION", "Protocol version of the consumer.")
-    consumer_group_instance_id = of_kafka(
-        optional(text), None, "CONSUMER_GROUP_INSTANCE_ID", "Name of a static member."
-    )
-    consumer_metadata_max_age_ms = of_kafka(
-        integer, 300_000, "CONSUMER_METADATA_MAX_AGE_MS", "Age of metadata.", unit="milliseconds", minimum=0
-    )
-    consumer_connections_max_idle_ms = of_kafka(
-        integer, 540_000, "CONSUMER_CONNECTIONS_MAX_IDLE_MS", "Idle connections.", unit="milliseconds", minimum=0
-    )
-    producer_acks = of_kafka(integer, -1, "PRODUCER_ACKS", "Replicas that must have a record.", minimum=-1)
-    producer_api_version = of_kafka(anything, None, "PRODUCER_API_VERSION", "Protocol version of the producer.")
-    producer_compression_type = of_kafka(optional(text), None, "PRODUCER_COMPRESSION_TYPE", "gzip, snappy, lz4.")
-    producer_linger = of_kafka(seconds, 0.0, "PRODUCER_LINGER", "Wait for fuller batches.", unit="seconds", minimum=0)
-    producer_linger_ms = of_kafka(
-        integer, 0, "PRODUCER_LINGER_MS", "Old form of `producer_linger`.", unit="milliseconds", minimum=0
-    )
-    producer_max_batch_size = of_kafka(
-        integer, 16_384, "PRODUCER_MAX_BATCH_SIZE", "Largest batch.", unit="bytes", minimum=0
-    )
-    producer_max_request_size = of_kafka(
-        integer, 1_000_000, "PRODUCER_MAX_REQUEST_SIZE", "Largest request.", unit="bytes", minimum=0
-    )
-    producer_partitioner = of_kafka(anything, None, None, "Chooses partitions in the place of murmur2.")
-    producer_request_timeout = of_kafka(
-        seconds, 1200.0, "PRODUCER_REQUEST_TIMEOUT", "Longest request.", unit="seconds", minimum=0
-    )
-    producer_threaded = of_kafka(boolean, False, "PRODUCER_THREADED", "Appending has a thread of its own already.")
-    producer_metadata_max_age_ms = of_kafka(
-        integer, 300_000, "PRODUCER_METADATA_MAX_AGE_MS", "Age of metadata.", unit="milliseconds", minimum=0
-    )
-    producer_connections_max_idle_ms = of_kafka(
-        integer, 540_000, "PRODUCER_CONNECTIONS_MAX_IDLE_MS", "Idle connections.", unit="milliseconds", minimum=0
-    )
-    table_standby_replicas = of_kafka(
-        integer, 1, "TABLE_STANDBY_REPLICAS", "Copies of a table on other workers.", minimum=0
-    )
-    topic_disable_leader = of_kafka(boolean, False, "TOPIC_DISABLE_LEADER", "Do without a leader.")
-    topic_replication_factor = of_kafka(
-        integer, 1, "TOPIC_REPLICATION_FACTOR", "Copies of a topic among brokers.", minimum=1
-    )
 
 
 class WebSettings(SettingsBase):

@@ -22,6 +22,7 @@ class Effect(Enum):
 
     NOW = "yes"
     KAFKA = "with Kafka only"
+    EMBEDDED = "with the embedded log only"
     WEB = "with the web server only"
     NONE = "accepted, nothing to set"
 
@@ -39,6 +40,7 @@ class Setting(Generic[_T]):
         minimum: The least value.
         maximum: The greatest value.
         effect: What it does in this version.
+        shown: Writes a value for errors and ``repr``, without what nobody else may read.
         doc: One or two sentences.
     """
 
@@ -57,6 +59,7 @@ class Setting(Generic[_T]):
         minimum: float | None = None,
         maximum: float | None = None,
         effect: Effect = Effect.NOW,
+        shown: Callable[[Any], str] = repr,
         doc: str,
     ) -> None:
         self.convert = convert
@@ -68,6 +71,7 @@ class Setting(Generic[_T]):
         self.minimum = minimum
         self.maximum = maximum
         self.effect = effect
+        self.shown = shown
         self.doc = doc
 
     def __set_name__(self, owner: type[SettingsBase], name: str) -> None:
@@ -108,13 +112,19 @@ class Setting(Generic[_T]):
         try:
             result = self.convert(value)
         except (ValueError, TypeError) as error:
-            raise ImproperlyConfigured(f"setting {self.name}={value!r} ({source}): {error}") from error
+            # A chained error would show the value that `shown` hides.
+            cause = error if self.shown is repr else None
+            raise ImproperlyConfigured(f"setting {self.name}={self.shown(value)} ({source}): {error}") from cause
         if isinstance(result, int | float) and not isinstance(result, bool):
             unit = f" {self.unit}" if self.unit else ""
             if self.minimum is not None and result < self.minimum:
-                raise ImproperlyConfigured(f"setting {self.name}={value!r} ({source}): at least {self.minimum}{unit}")
+                raise ImproperlyConfigured(
+                    f"setting {self.name}={self.shown(value)} ({source}): at least {self.minimum}{unit}"
+                )
             if self.maximum is not None and result > self.maximum:
-                raise ImproperlyConfigured(f"setting {self.name}={value!r} ({source}): at most {self.maximum}{unit}")
+                raise ImproperlyConfigured(
+                    f"setting {self.name}={self.shown(value)} ({source}): at most {self.maximum}{unit}"
+                )
         return result
 
     @property
@@ -202,7 +212,11 @@ class SettingsBase:
     def without_effect(self) -> list[tuple[str, Effect]]:
         """Return the settings that somebody gave and that do nothing in this version."""
         kinds = {setting.name: setting.effect for setting in self.settings()}
-        return [(name, kinds[name]) for name in sorted(self._given) if kinds[name] is not Effect.NOW]
+        return [(name, kinds[name]) for name in sorted(self._given) if kinds[name] not in self.effects_here()]
+
+    def effects_here(self) -> frozenset[Effect]:
+        """Which effects settings can have, as things are."""
+        return frozenset({Effect.NOW})
 
     def as_dict(self) -> dict[str, Any]:
         """Return what was given, by name."""

@@ -24,6 +24,7 @@ def banner_rows(app: App) -> list[tuple[str, str]]:
     conf = app.conf
     rows = [
         ("app", conf.id),
+        *([("broker", conf.broker)] if conf.is_kafka else []),
         ("data", "in memory, gone at the end" if conf.is_memory else f"{Path(conf.datadir).absolute()}{os.sep}"),
         ("guarantee", guarantee_text(conf)),
         ("agents", names_of([*app.agents, *app.handlers])),
@@ -45,7 +46,7 @@ def guarantee_text(conf: Any) -> str:
         "interval": f"the disk is synced every {conf.sync_interval:g} s",
         "never": "the system syncs the disk when it likes",
     }
-    where = "" if conf.is_memory else f", {synced[conf.sync]}"
+    where = "" if conf.is_memory or conf.is_kafka else f", {synced[conf.sync]}"
     return f"{conf.processing_guarantee}, a commit every {conf.broker_commit_interval:g} s{where}"
 
 

@@ -1,0 +1,309 @@
+"""Workers that come and go while numbered steps stream in: briefly in `test_rebalance.py`, for long in `make chaos`."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+from checker import Sequences, check_sequences
+from confluent_kafka import Producer
+from kafka_broker import Cluster
+from kafka_clients import PATIENCE_S, Clients, Seen, until
+from workers import READY, Worker, Workers
+
+#: What a member may be silent before others take over; workers are told so by a variable.
+SESSION_S: Final = 2.0
+
+#: How far beyond that a paused worker sleeps.
+BEYOND_S: Final = 1.5
+
+#: Never more than so many workers at once: the machine has few cores.
+MAX_WORKERS: Final = 3
+
+#: Events after which a worker commits, whatever the interval; it says how far back steps may come again.
+COMMIT_EVERY: Final = 100
+
+#: Keys are not spread quite evenly, and a commit under way may hold as much as the next one.
+SLACK: Final = 4
+
+#: How long to wait between two disturbances: sometimes in the middle of a rebalance, sometimes long after.
+PAUSES_S: Final = (0.1, 0.5, 1.5, 3.0)
+
+
+class Load:
+    """Writes steps 1, 2, 3, … of each of some keys, from a thread, until told to stop."""
+
+    def __init__(self, clients: Clients, topic: str, *, keys: int = 40, rate: int = 400) -> None:
+        self.topic = topic
+        self.rate = rate
+        self.sent: dict[str, int] = {f"key-{number}": 0 for number in range(keys)}
+        self._failures: list[str] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._write, args=(clients,), daemon=True)
+
+    def _write(self, clients: Clients) -> None:
+        options = {"linger.ms": 5, "enable.idempotence": True, "message.timeout.ms": 0, "retries": 1_000_000}
+        producer = Producer({**clients.options, **options})
+        began, count = time.monotonic(), 0
+        keys = list(self.sent)
+        while not self._stop.is_set():
+            key = keys[count % len(keys)]
+            n = self.sent[key] + 1
+            try:
+                producer.produce(self.topic, key=key, value=step(key, n), on_delivery=self._delivered)
+            except BufferError:
+                producer.poll(0.1)
+                continue
+            self.sent[key] = n
+            count += 1
+            producer.poll(0)
+            ahead = began + count / self.rate - time.monotonic()
+            if ahead > 0:
+                self._stop.wait(ahead)
+        if producer.flush(PATIENCE_S):
+            self._failures.append("records were still under way when the load ended")
+
+    def _delivered(self, error: Any, _message: Any) -> None:
+        if error is not None:
+            self._failures.append(str(error))
+
+    def stop(self) -> dict[str, int]:
+        """End, and return the last step of each key; all of them are on the broker."""
+        self._stop.set()
+        self._thread.join(2 * PATIENCE_S)
+        assert not self._failures, self._failures[:3]
+        return {key: n for key, n in self.sent.items() if n}
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(2 * PATIENCE_S)
+
+
+def step(key: str, n: int) -> bytes:
+    """Return the value of a step, as the app `sequences` reads it."""
+    return json.dumps({"key": key, "n": n}).encode()
+
+
+@dataclass
+class Running:
+    """A worker in the play, and since when it sleeps, if it does."""
+
+    worker: Worker
+    paused_since: float | None = None
+    has_slept: bool = False
+
+
+class Churn:
+    """A play in so many cycles, each of which disturbs one worker.
+
+    Args:
+        workers: Starts them.
+        kafka: Witness.
+        app_id: The group; its topics are ``{app_id}-in`` and ``{app_id}-out``.
+        guarantee: ``processing_guarantee`` of the workers.
+        seed: The same seed plays the same way.
+        cluster: Brokers to disturb as well.
+    """
+
+    def __init__(
+        self,
+        workers: Workers,
+        kafka: Clients,
+        app_id: str,
+        *,
+        guarantee: str,
+        seed: int,
+        partitions: int = 4,
+        cluster: Cluster | None = None,
+        say: Callable[[str], object] = print,
+    ) -> None:
+        self.workers = workers
+        self.kafka = kafka
+        self.app_id = app_id
+        self.guarantee = guarantee
+        self.partitions = partitions
+        self.cluster = cluster
+        self.say = say
+        self.random = random.Random(seed)
+        self.running: list[Running] = []
+        self.disturbances = 0
+        self.has_bounded_window = cluster is None
+        self._number = 0
+        say(f"seed {seed}, {guarantee}")
+
+    def play(self, cycles: int) -> Sequences:
+        """Run the whole play and check what came out.
+
+        Raises:
+            AssertionError: Something was lost, doubled or out of order, or a worker hangs.
+        """
+        self.kafka.create(f"{self.app_id}-in", partitions=self.partitions)
+        self.join().wait_ready()
+        with Load(self.kafka, f"{self.app_id}-in") as load:
+            for cycle in range(cycles):
+                self.say(f"{cycle + 1}/{cycles}: {self.disturb()}")
+                time.sleep(self.random.choice(PAUSES_S))
+                self.wake_sleepers(SESSION_S + BEYOND_S)
+            sent = load.stop()
+        self.calm()
+        return self.check(sent)
+
+    # -- what happens ----------------------------------------------------------------------------------------------
+
+    def disturb(self) -> str:
+        """Do one thing, and say what."""
+        self.disturbances += 1
+        awake = [one for one in self.running if one.paused_since is None]
+        deeds: list[Callable[[], str]] = []
+        if len(self.running) < MAX_WORKERS:
+            deeds += [self.more, self.more]
+        if len(awake) > 1:
+            deeds += [self.leave, self.pause]
+        if awake:
+            deeds += [self.kill]
+        if self.cluster is not None:
+            deeds += [self.break_a_broker]
+        return self.random.choice(deeds or [self.more])()
+
+    def more(self) -> str:
+        """One more worker."""
+        return f"{self.join().name} joins"
+
+    def join(self) -> Worker:
+        """Start a worker with a data directory that one before it may have had."""
+        used = {one.worker.name.partition("/")[2] for one in self.running}
+        name = next(slot for slot in (f"slot-{number}" for number in range(MAX_WORKERS + 1)) if slot not in used)
+        self._number += 1
+        worker = self.workers.start(
+            "sequences",
+            name,
+            APP_ID=self.app_id,
+            PARTITIONS=self.partitions,
+            PROCESSING_GUARANTEE=self.guarantee,
+            BROKER_SESSION_TIMEOUT=SESSION_S,
+            BROKER_HEARTBEAT_INTERVAL=0.3,
+            BROKER_COMMIT_EVERY=COMMIT_EVERY,
+            WORKER=f"{name}-{self._number}",
+        )
+        self.running.append(Running(worker))
+        return worker
+
+    def leave(self) -> str:
+        """A worker ends in order."""
+        one = self.random.choice([one for one in self.running if one.paused_since is None])
+        self.running.remove(one)
+        # Python still loads: nobody listens to the signal yet, which then ends the process by itself.
+        allowed = (0,) if READY in one.worker.output else (0, -signal.SIGTERM)
+        code = one.worker.stop()
+        assert code in allowed, f"{one.worker.name} ended with {code}:\n{one.worker.output[-6000:]}"
+        return f"{one.worker.name} leaves"
+
+    def kill(self) -> str:
+        """A worker dies; the last one is followed by another."""
+        one = self.random.choice([one for one in self.running if one.paused_since is None])
+        self.running.remove(one)
+        one.worker.kill()
+        followed = f", {self.join().name} follows" if not self.running else ""
+        return f"{one.worker.name} is killed{followed}"
+
+    def pause(self) -> str:
+        """A worker falls asleep, for longer than its session."""
+        one = self.random.choice([one for one in self.running if one.paused_since is None])
+        one.worker.pause()
+        one.paused_since, one.has_slept = time.monotonic(), True
+        # What it had begun it may write when it wakes, and the others have gone on since then.
+        self.has_bounded_window = False
+        return f"{one.worker.name} falls asleep"
+
+    def break_a_broker(self) -> str:
+        """A broker is killed, stopped or paused for a while, and comes back."""
+        assert self.cluster is not None
+        node = self.random.choice(self.cluster.nodes)
+        deed = self.random.choice(["killed", "stopped", "paused"])
+        {"killed": node.kill, "stopped": node.stop, "paused": node.pause}[deed]()
+        time.sleep(self.random.choice(PAUSES_S) + 1)
+        node.resume()
+        node.start()
+        self.cluster.wait_ready()
+        return f"broker {node.plan.node_id} was {deed}"
+
+    def wake_sleepers(self, after_s: float) -> None:
+        """Wake workers that have slept for long enough, and replace those that ended because of it."""
+        for one in self.running:
+            if one.paused_since is not None and time.monotonic() > one.paused_since + after_s:
+                one.worker.resume()
+                one.paused_since = None
+        for one in [one for one in self.running if not one.worker.is_running]:
+            # Who lost its place while it slept may end with an error instead of going on; in silence it may not.
+            code = one.worker.end()
+            what = f"{one.worker.name} ended by itself with {code}:\n{one.worker.output[-6000:]}"
+            assert one.has_slept, what
+            assert code != 0, what
+            self.running.remove(one)
+
+    def calm(self) -> None:
+        """Let everything come to its end: all steps worked off, all workers gone in order."""
+        self.wake_sleepers(0)
+        try:
+            until(self.is_done, f"the lag of {self.app_id} to become 0", timeout=2 * PATIENCE_S)
+        except AssertionError:
+            for one in self.running:
+                self.say(f"---- {one.worker.name} said in the end:\n{one.worker.output[-3000:]}")
+            raise
+        for one in self.running:
+            assert one.worker.wait_ready().stop() == 0, one.worker.output[-6000:]
+
+    def is_done(self) -> bool:
+        """Whether every step is worked off and committed; the last worker is followed by another."""
+        self.wake_sleepers(0)
+        if not self.running:
+            self.join()
+        return self.kafka.lag(self.app_id, f"{self.app_id}-in") == 0
+
+    # -- what came of it -------------------------------------------------------------------------------------------
+
+    def check(self, sent: dict[str, int]) -> Sequences:
+        """Check what came out, and what the table counted."""
+        exactly_once = self.guarantee == "exactly_once"
+        came = [taken(record) for record in self.kafka.read(f"{self.app_id}-out")]
+        bounded = SLACK * COMMIT_EVERY * self.partitions // len(sent)
+        window = bounded if self.has_bounded_window else max(sent.values())
+        found = check_sequences(
+            ((key, n) for key, n, _ in came),
+            sent,
+            exactly_once=exactly_once,
+            disturbances=self.disturbances,
+            window=window,
+        )
+        if exactly_once:
+            check_sequences(((key, count) for key, _, count in came), sent, exactly_once=True)
+        self.say(
+            f"{len(came)} steps of {len(sent)} keys, {found.repeated} came again, the furthest {found.deepest} back"
+        )
+        return found
+
+
+def taken(record: Seen) -> tuple[str, int, int]:
+    """Return key, number and count of a record that the app `sequences` wrote."""
+    assert record.value is not None
+    value = json.loads(record.value)
+    assert record.key == value["key"].encode()
+    return value["key"], value["n"], value["count"]
+
+
+def counts_of(records: Iterable[Seen]) -> dict[str, int]:
+    """Return the highest count of each key."""
+    found: dict[str, int] = {}
+    for key, _, count in map(taken, records):
+        found[key] = max(found.get(key, 0), count)
+    return found

@@ -1,0 +1,150 @@
+"""Brokers go and come back, topics change under a worker: it goes on by itself, or ends with an error that says why."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+
+import pytest
+from checker import check_sequences, check_totals, last_values, word_totals
+from churn import Load, taken
+from kafka_broker import Cluster
+from kafka_clients import Clients, until
+from test_words import PARTITIONS, changelog, some_lines, wait_until_done, write
+from workers import Workers
+
+Names = Callable[[str], str]
+
+#: Long enough for every connection, session and transaction to be over.
+OUTAGE_S = 15.0
+
+
+@pytest.mark.parametrize("kind", ["kill", "pause"])
+def test_all_brokers_are_gone_for_a_while(
+    cluster_workers: Workers, cluster_kafka: Clients, cluster: Cluster, names: Names, kind: str
+) -> None:
+    app = names("app")
+    cluster_kafka.create(f"{app}-in", partitions=4)
+    worker = cluster_workers.start("sequences", APP_ID=app, TOPIC_REPLICATION_FACTOR=3).wait_ready()
+    with Load(cluster_kafka, f"{app}-in", rate=200) as load:
+        until(lambda: len(cluster_kafka.read(f"{app}-out")) > 50, "the worker to work")
+        for node in cluster.nodes:
+            node.kill() if kind == "kill" else node.pause()
+        time.sleep(OUTAGE_S)
+        assert worker.is_running, worker.output[-6000:]
+        for node in cluster.nodes:
+            node.resume()
+            node.start()
+        cluster.wait_ready()
+        before = sum(load.sent.values())
+        until(lambda: sum(load.sent.values()) > before + 200, "the load to go on")
+        sent = load.stop()
+    until(lambda: cluster_kafka.lag(app, f"{app}-in") == 0, "the worker to go on by itself")
+    assert worker.stop() == 0
+    came = [taken(record) for record in cluster_kafka.read(f"{app}-out")]
+    check_sequences(((key, n) for key, n, _ in came), sent, exactly_once=True)
+
+
+def test_brokers_are_restarted_one_by_one(
+    cluster_workers: Workers, cluster_kafka: Clients, cluster: Cluster, names: Names
+) -> None:
+    app = names("app")
+    cluster_kafka.create(f"{app}-in", partitions=4)
+    several = [cluster_workers.start("sequences", name, APP_ID=app).wait_ready() for name in ("one", "two")]
+    with Load(cluster_kafka, f"{app}-in", rate=200) as load:
+        for node in cluster.nodes:
+            node.stop()
+            time.sleep(1)
+            node.start()
+            cluster.wait_ready()
+        sent = load.stop()
+    until(lambda: cluster_kafka.lag(app, f"{app}-in") == 0, "the lag to become 0")
+    for worker in several:
+        assert worker.stop() == 0, worker.output[-6000:]
+    came = [taken(record) for record in cluster_kafka.read(f"{app}-out")]
+    check_sequences(((key, n) for key, n, _ in came), sent, exactly_once=True)
+
+
+def counted(workers: Workers, kafka: Clients, app: str, lines: list[str]) -> None:
+    """Have lines counted by a worker called ``one``, which ends in order."""
+    write(kafka, app, lines)
+    worker = workers.start("words", "one", APP_ID=app).wait_ready()
+    wait_until_done(kafka, app, word_totals(lines))
+    assert worker.stop() == 0
+
+
+def test_a_changelog_that_was_deleted_is_named(workers: Workers, kafka: Clients, names: Names) -> None:
+    app = names("app")
+    counted(workers, kafka, app, some_lines(50))
+    kafka.delete(changelog(app))
+    worker = workers.start("words", "one", APP_ID=app)
+    assert worker.end() != 0
+    assert changelog(app) in worker.output
+    assert "Traceback" not in worker.output
+
+
+def test_a_changelog_that_was_made_anew_is_named(workers: Workers, kafka: Clients, names: Names) -> None:
+    app = names("app")
+    counted(workers, kafka, app, some_lines(50))
+    kafka.delete(changelog(app))
+    kafka.create(changelog(app), partitions=PARTITIONS, config={"cleanup.policy": "compact"})
+    worker = workers.start("words", "one", APP_ID=app)
+    assert worker.end() != 0
+    assert changelog(app) in worker.output
+
+
+def test_a_changelog_that_lost_its_beginning_is_read_from_where_it_begins(
+    workers: Workers, kafka: Clients, names: Names
+) -> None:
+    app, lines = names("app"), some_lines(200)
+    counted(workers, kafka, app, lines)
+    before = last_values(kafka.read(changelog(app)))
+    for partition, end in kafka.ends(changelog(app)).items():
+        kafka.truncate(changelog(app), partition, end // 2)
+    rest = last_values(kafka.read(changelog(app)))
+    assert rest != before or rest
+    shutil.rmtree(workers.directory / "one")
+    more = ["another line of words"]
+    write(kafka, app, more)
+    worker = workers.start("words", "one", APP_ID=app).wait_ready()
+    expected = {word: rest.get(word, 0) + n for word, n in word_totals(more).items()}
+    until(lambda: expected.items() <= last_values(kafka.read(changelog(app))).items(), "the words to be counted on")
+    assert worker.stop() == 0
+    check_totals(last_values(kafka.read(changelog(app))), {**rest, **expected})
+
+
+def test_partition_counts_that_do_not_fit_are_named_with_the_cure(
+    workers: Workers, kafka: Clients, names: Names
+) -> None:
+    app = names("app")
+    counted(workers, kafka, app, some_lines(20))
+    repartition = next(name for name in kafka.topics() if app in name and name.endswith("-repartition"))
+    kafka.add_partitions(repartition, PARTITIONS + 2)
+    worker = workers.start("words", "one", APP_ID=app)
+    assert worker.end() != 0
+    for part in (repartition, changelog(app), str(PARTITIONS), str(PARTITIONS + 2)):
+        assert part in worker.output
+
+
+def test_partitions_that_are_added_are_read(workers: Workers, kafka: Clients, names: Names) -> None:
+    app = names("app")
+    kafka.create(f"{app}-in", partitions=1)
+    worker = workers.start("copies", APP_ID=app, CONSUMER_METADATA_MAX_AGE_MS=1000).wait_ready()
+    kafka.add_partitions(f"{app}-in", 3)
+    kafka.produce(f"{app}-in", [(b"k", b"first", 0), (b"k", b"third", 2)])
+    until(lambda: {one.value for one in kafka.read(f"{app}-out")} == {b"first", b"third"}, "both partitions to be read")
+    assert worker.stop() == 0
+
+
+def test_a_topic_that_disappears_is_named(workers: Workers, kafka: Clients, names: Names) -> None:
+    app = names("app")
+    kafka.create(f"{app}-in")
+    kafka.produce(f"{app}-in", [(b"k", b"v")])
+    worker = workers.start("copies", APP_ID=app, CONSUMER_METADATA_MAX_AGE_MS=1000).wait_ready()
+    until(lambda: len(kafka.read(f"{app}-out")) == 1, "the record to be copied")
+    kafka.delete(f"{app}-in")
+    worker.wait_for(f"{app}-in")
+    if not worker.is_running:
+        assert worker.end() != 0
+    assert "Traceback" not in worker.output
