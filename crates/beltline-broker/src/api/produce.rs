@@ -214,12 +214,13 @@ fn commit(context: &Context, work: Work, producer: &mut Locked<'_>) -> Result<Ve
     }
     let request = CommitRequest { appends, ..CommitRequest::default() };
     let receipt = context.log.commit(request).map_err(|error| errors::of_log(&error))?;
+    let offsets: Vec<Offset> = receipt.appended.iter().map(|appended| appended.base_offset).collect();
     if let Some((_, known)) = producer {
         for (index, partition, history) in sequences {
-            known.set(partition, history, receipt.base_offsets.get(index).copied());
+            known.set(partition, history, offsets.get(index).copied());
         }
     }
-    Ok(receipt.base_offsets)
+    Ok(offsets)
 }
 
 fn answer(
