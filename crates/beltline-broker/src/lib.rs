@@ -23,6 +23,8 @@ mod records;
 mod schema;
 mod server;
 mod transaction;
+#[cfg(test)]
+mod wire_tests;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;

@@ -67,12 +67,7 @@ const fn api(key: ApiKey, min: i16, max: i16, fields: &'static [Field]) -> Api {
 pub(crate) const APIS: &[Api] = &[
     api(ApiKey::Produce, 3, 11, &[TEXT, SHORT, INT, list(&[TEXT, list(&[INT, BYTES])])]),
     api(ApiKey::Fetch, 4, 12, FETCH),
-    api(
-        ApiKey::ListOffsets,
-        1,
-        8,
-        &[INT, BYTE.since(2), list(&[TEXT, list(&[INT, INT.since(4), LONG])])],
-    ),
+    api(ApiKey::ListOffsets, 1, 8, &[INT, BYTE.since(2), list(&[TEXT, list(&[INT, INT.since(4), LONG])])]),
     api(
         ApiKey::Metadata,
         0,
@@ -81,48 +76,23 @@ pub(crate) const APIS: &[Api] = &[
     ),
     api(ApiKey::OffsetCommit, 2, 8, OFFSET_COMMIT),
     api(ApiKey::OffsetFetch, 1, 8, OFFSET_FETCH),
-    api(
-        ApiKey::FindCoordinator,
-        0,
-        4,
-        &[TEXT.until(3), BYTE.since(1), list(&[TEXT]).since(4)],
-    ),
+    api(ApiKey::FindCoordinator, 0, 4, &[TEXT.until(3), BYTE.since(1), list(&[TEXT]).since(4)]),
     api(ApiKey::JoinGroup, 0, 9, JOIN_GROUP),
     api(ApiKey::Heartbeat, 0, 4, &[TEXT, INT, TEXT, TEXT.since(3)]),
-    api(
-        ApiKey::LeaveGroup,
-        0,
-        5,
-        &[TEXT, TEXT.until(2), list(&[TEXT, TEXT, TEXT.since(5)]).since(3)],
-    ),
-    api(
-        ApiKey::SyncGroup,
-        0,
-        5,
-        &[TEXT, INT, TEXT, TEXT.since(3), TEXT.since(5), TEXT.since(5), list(&[TEXT, BYTES])],
-    ),
+    api(ApiKey::LeaveGroup, 0, 5, &[TEXT, TEXT.until(2), list(&[TEXT, TEXT, TEXT.since(5)]).since(3)]),
+    api(ApiKey::SyncGroup, 0, 5, &[TEXT, INT, TEXT, TEXT.since(3), TEXT.since(5), TEXT.since(5), list(&[TEXT, BYTES])]),
     api(ApiKey::DescribeGroups, 0, 5, &[list(&[TEXT]), BYTE.since(3)]),
     api(ApiKey::ListGroups, 0, 5, &[list(&[TEXT]).since(4), list(&[TEXT]).since(5)]),
     api(ApiKey::SaslHandshake, 0, 1, &[TEXT]),
     api(ApiKey::ApiVersions, 0, 3, &[TEXT.since(3), TEXT.since(3)]),
     api(ApiKey::CreateTopics, 2, 7, CREATE_TOPICS),
-    api(
-        ApiKey::DeleteTopics,
-        1,
-        6,
-        &[list(&[TEXT, UUID]).since(6), list(&[TEXT]).until(5), INT],
-    ),
+    api(ApiKey::DeleteTopics, 1, 6, &[list(&[TEXT, UUID]).since(6), list(&[TEXT]).until(5), INT]),
     api(ApiKey::InitProducerId, 0, 4, &[TEXT, INT, LONG.since(3), SHORT.since(3)]),
     api(ApiKey::AddPartitionsToTxn, 0, 3, &[TEXT, LONG, SHORT, list(&[TEXT, list(&[INT])])]),
     api(ApiKey::AddOffsetsToTxn, 0, 3, &[TEXT, LONG, SHORT, TEXT]),
     api(ApiKey::EndTxn, 0, 3, &[TEXT, LONG, SHORT, BYTE]),
     api(ApiKey::TxnOffsetCommit, 0, 3, TXN_OFFSET_COMMIT),
-    api(
-        ApiKey::DescribeConfigs,
-        1,
-        4,
-        &[list(&[BYTE, TEXT, list(&[TEXT])]), BYTE, BYTE.since(3)],
-    ),
+    api(ApiKey::DescribeConfigs, 1, 4, &[list(&[BYTE, TEXT, list(&[TEXT])]), BYTE, BYTE.since(3)]),
     api(ApiKey::SaslAuthenticate, 0, 2, &[BYTES]),
     api(ApiKey::DeleteGroups, 0, 2, &[list(&[TEXT])]),
     api(ApiKey::OffsetDelete, 0, 0, &[TEXT, list(&[TEXT, list(&[INT])])]),
@@ -142,14 +112,8 @@ const FETCH: &[Field] = &[
     TEXT.since(11),
 ];
 
-const OFFSET_COMMIT: &[Field] = &[
-    TEXT,
-    INT,
-    TEXT,
-    TEXT.since(7),
-    LONG.until(4),
-    list(&[TEXT, list(&[INT, LONG, INT.since(6), TEXT])]),
-];
+const OFFSET_COMMIT: &[Field] =
+    &[TEXT, INT, TEXT, TEXT.since(7), LONG.until(4), list(&[TEXT, list(&[INT, LONG, INT.since(6), TEXT])])];
 
 const OFFSET_FETCH: &[Field] = &[
     TEXT.until(7),
@@ -158,22 +122,10 @@ const OFFSET_FETCH: &[Field] = &[
     BYTE.since(7),
 ];
 
-const JOIN_GROUP: &[Field] = &[
-    TEXT,
-    INT,
-    INT.since(1),
-    TEXT,
-    TEXT.since(5),
-    TEXT,
-    list(&[TEXT, BYTES]),
-    TEXT.since(8),
-];
+const JOIN_GROUP: &[Field] = &[TEXT, INT, INT.since(1), TEXT, TEXT.since(5), TEXT, list(&[TEXT, BYTES]), TEXT.since(8)];
 
-const CREATE_TOPICS: &[Field] = &[
-    list(&[TEXT, INT, SHORT, list(&[INT, list(&[INT])]), list(&[TEXT, TEXT])]),
-    INT,
-    BYTE,
-];
+const CREATE_TOPICS: &[Field] =
+    &[list(&[TEXT, INT, SHORT, list(&[INT, list(&[INT])]), list(&[TEXT, TEXT])]), INT, BYTE];
 
 const TXN_OFFSET_COMMIT: &[Field] = &[
     TEXT,

@@ -11,9 +11,9 @@ use beltline_env::{Clock, spawn_thread};
 use beltline_log::Log;
 use beltline_types::{Error, ErrorKind, Result};
 
+use crate::BrokerOptions;
 use crate::connection;
 use crate::context::{Context, lock};
-use crate::BrokerOptions;
 
 /// How long the own connection that ends the accepting may take.
 const WAKE_TIMEOUT: Duration = Duration::from_millis(500);

@@ -108,7 +108,7 @@ fn read(context: &Context, wanted: &Wanted, room: usize, is_first: bool) -> Part
     match context.log.fetch(&wanted.partition, from, limit.max(1)) {
         Ok(fetched) => {
             let mut output = Vec::new();
-            records::write_batches(&mut output, &fetched.batches, from, limit);
+            records::write_batches(&mut output, &fetched.batches, from..fetched.next_offset, limit);
             if output.len() > limit && !is_first {
                 return answer;
             }

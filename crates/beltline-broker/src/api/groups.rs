@@ -56,7 +56,11 @@ pub(super) fn code(result: Result<(), Denied>) -> i16 {
     result.map_or_else(|denied| errors::of_group(denied).code(), |()| NONE)
 }
 
-pub(super) fn find_coordinator(context: &Context, request: FindCoordinatorRequest, version: i16) -> FindCoordinatorResponse {
+pub(super) fn find_coordinator(
+    context: &Context,
+    request: FindCoordinatorRequest,
+    version: i16,
+) -> FindCoordinatorResponse {
     let host = text(&context.address.ip().to_string());
     let port = i32::from(context.address.port());
     // 0 is a group, 1 a transaction.

@@ -25,7 +25,12 @@ const WITH_EPOCH: i16 = 4;
 /// Bytes read at a time when looking for a time.
 const READ_BYTES: usize = 1 << 20;
 
-pub(super) fn list_offsets(context: &Context, client: &Client, request: ListOffsetsRequest, version: i16) -> ListOffsetsResponse {
+pub(super) fn list_offsets(
+    context: &Context,
+    client: &Client,
+    request: ListOffsetsRequest,
+    version: i16,
+) -> ListOffsetsResponse {
     let deadline = context.now() + context.options.limits.lookup_timeout;
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
@@ -98,13 +103,15 @@ fn scan(
             return Err(Error::new(ErrorKind::Limit, message));
         }
         let fetched = context.log.fetch(partition, offset, READ_BYTES)?;
-        let Some(next) = fetched.batches.last().map(|batch| batch.next_offset()) else { break };
         for record in fetched.batches.iter().flat_map(|batch| batch.iter()) {
             if record.offset >= offset && !each(record.timestamp, record.offset) {
                 return Ok(());
             }
         }
-        offset = next;
+        if fetched.next_offset <= offset {
+            break;
+        }
+        offset = fetched.next_offset;
     }
     Ok(())
 }

@@ -57,9 +57,7 @@ pub(crate) fn answer(
         RequestKind::ListGroups(request) => ResponseKind::ListGroups(groups::list(context, request)),
         RequestKind::DeleteGroups(request) => ResponseKind::DeleteGroups(groups::delete(context, request)),
         RequestKind::OffsetCommit(request) => ResponseKind::OffsetCommit(group_offsets::commit(context, request)),
-        RequestKind::OffsetFetch(request) => {
-            ResponseKind::OffsetFetch(group_offsets::fetch(context, request, version))
-        }
+        RequestKind::OffsetFetch(request) => ResponseKind::OffsetFetch(group_offsets::fetch(context, request, version)),
         RequestKind::OffsetDelete(request) => ResponseKind::OffsetDelete(group_offsets::delete(context, request)),
         RequestKind::InitProducerId(request) => {
             ResponseKind::InitProducerId(transactions::initialise(context, request, version))

@@ -5,9 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use beltline_types::{Append, BatchBuilder, CommitRequest, Offset, TopicPartition};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, ProduceRequest};
-use kafka_protocol::messages::produce_response::{
-    PartitionProduceResponse, ProduceResponse, TopicProduceResponse,
-};
+use kafka_protocol::messages::produce_response::{PartitionProduceResponse, ProduceResponse, TopicProduceResponse};
 
 use super::errors::{self, NONE};
 use super::topics::{is_internal, needs_keys};
@@ -48,7 +46,8 @@ pub(super) fn produce(context: &Context, client: &Client, request: ProduceReques
     for (index, topic) in request.topic_data.iter().enumerate() {
         let name: Arc<str> = Arc::from(&**topic.name);
         for data in &topic.partition_data {
-            let read = if bad_acks { Err(failed(ResponseError::InvalidRequiredAcks)) } else { read(context, &name, data) };
+            let read =
+                if bad_acks { Err(failed(ResponseError::InvalidRequiredAcks)) } else { read(context, &name, data) };
             // A partition that cannot be is refused by now, so its number is only echoed.
             batches.push((index, TopicPartition::new(name.clone(), data.index as u32), read));
         }
@@ -92,13 +91,14 @@ fn read(context: &Context, topic: &str, data: &PartitionProduceData) -> Result<R
     // Kinder than a queue without end, and bounded in memory: two batches are decompressed at one time.
     let share = context.decompression.take(1, limits.transfer_timeout);
     let _share = share.ok_or_else(|| failed(ResponseError::RequestTimedOut))?;
-    let batch = records::read_batch(bytes, limits.max_batch_bytes, limits.max_uncompressed_bytes).map_err(|refused| {
-        let message = match refused {
-            records::Refused::Invalid(message) => Some(message.to_owned()),
-            _ => None,
-        };
-        Fate::Failed(errors::of_batch(refused), message)
-    })?;
+    let batch =
+        records::read_batch(bytes, limits.max_batch_bytes, limits.max_uncompressed_bytes).map_err(|refused| {
+            let message = match refused {
+                records::Refused::Invalid(message) => Some(message.to_owned()),
+                _ => None,
+            };
+            Fate::Failed(errors::of_batch(refused), message)
+        })?;
     if needs_keys(&info) && has_null_key(&batch.records) {
         let message = "Compacted topic cannot accept message without key".to_owned();
         return Err(Fate::Failed(ResponseError::InvalidRecord, Some(message)));
@@ -153,8 +153,7 @@ fn one_batch(
     if work.sequences.iter().any(|(_, other, _)| other == partition) {
         return failed(ResponseError::InvalidRequest);
     }
-    let entry =
-        Entry::Sequence { producer_id: said.id, partition: partition.clone(), history: history.clone() };
+    let entry = Entry::Sequence { producer_id: said.id, partition: partition.clone(), history: history.clone() };
     work.entries.push(entry);
     work.sequences.push((work.appends.len(), partition.clone(), history));
     work.appends.push(Append { target: partition.clone(), records: batch.records });

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use beltline_types::{Cleanup, ErrorKind, TopicInfo, TopicSpec};
 use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::TopicName;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreateTopicsRequest};
 use kafka_protocol::messages::create_topics_response::{
     CreatableTopicConfigs, CreatableTopicResult, CreateTopicsResponse,
@@ -16,7 +17,6 @@ use kafka_protocol::messages::metadata_request::MetadataRequest;
 use kafka_protocol::messages::metadata_response::{
     MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
-use kafka_protocol::messages::TopicName;
 
 use super::errors::{self, NONE};
 use super::{NODE, configs};
@@ -211,7 +211,9 @@ pub(super) fn delete(context: &Context, request: DeleteTopicsRequest, version: i
             Some(name) if is_internal(name) => ResponseError::InvalidTopicException.code(),
             Some(name) => match context.log.topic(name) {
                 Ok(None) => ResponseError::UnknownTopicOrPartition.code(),
-                Ok(Some(_)) => context.log.delete_topic(name).map_or_else(|error| errors::of_log(&error).code(), |()| NONE),
+                Ok(Some(_)) => {
+                    context.log.delete_topic(name).map_or_else(|error| errors::of_log(&error).code(), |()| NONE)
+                }
                 Err(error) => errors::of_log(&error).code(),
             },
         };

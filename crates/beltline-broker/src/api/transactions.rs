@@ -37,9 +37,7 @@ const TRY_AGAIN: ResponseError = ResponseError::CoordinatorNotAvailable;
 
 pub(super) fn initialise(context: &Context, request: InitProducerIdRequest, version: i16) -> InitProducerIdResponse {
     match take_id(context, &request, version) {
-        Ok((id, epoch)) => {
-            InitProducerIdResponse::default().with_producer_id(id.into()).with_producer_epoch(epoch)
-        }
+        Ok((id, epoch)) => InitProducerIdResponse::default().with_producer_id(id.into()).with_producer_epoch(epoch),
         Err(error) => InitProducerIdResponse::default()
             .with_error_code(error.code())
             .with_producer_id((-1).into())

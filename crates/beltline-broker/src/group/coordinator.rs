@@ -299,7 +299,8 @@ impl Coordinator {
         let is_idle = |group: &Group| group.members.is_empty() && group.pending.is_empty();
         let empty = self.groups.values().filter(|group| is_idle(group)).count();
         if empty >= MAX_EMPTY_GROUPS || self.groups.len() >= self.limits.max_groups + MAX_EMPTY_GROUPS {
-            let oldest = self.groups.iter().filter(|(_, group)| is_idle(group)).min_by_key(|(_, group)| group.last_used);
+            let oldest =
+                self.groups.iter().filter(|(_, group)| is_idle(group)).min_by_key(|(_, group)| group.last_used);
             let oldest = oldest.map(|(name, _)| name.clone());
             oldest.and_then(|oldest| self.groups.remove(&oldest));
         }

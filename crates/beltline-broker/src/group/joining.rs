@@ -24,7 +24,9 @@ impl Group {
             return replies.push(denied(Denied::InconsistentProtocol));
         }
         let is_new = !self.members.contains_key(&request.member_id);
-        if is_new && self.members.len() + self.pending.len() >= max_members && !self.pending.contains_key(&request.member_id)
+        if is_new
+            && self.members.len() + self.pending.len() >= max_members
+            && !self.pending.contains_key(&request.member_id)
         {
             return replies.push(denied(Denied::GroupFull));
         }

@@ -12,6 +12,8 @@ mod coordinator;
 mod joining;
 mod member;
 mod rebalance;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

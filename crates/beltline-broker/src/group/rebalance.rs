@@ -98,7 +98,7 @@ impl Group {
     /// Everybody is to join again.
     pub(super) fn prepare(&mut self, now: Duration, gather: Duration, replies: &mut Replies) {
         if self.state == State::Completing {
-            self.end_syncs(Denied::RebalanceInProgress, replies);
+            self.end_syncs(Denied::RebalanceInProgress, now, replies);
         }
         let timeout = self.members.values().map(|member| member.rebalance_timeout).max().unwrap_or_default();
         self.gather_until = (self.state == State::Empty).then(|| now + gather.min(timeout));
@@ -112,8 +112,9 @@ impl Group {
         if self.state != State::Preparing {
             return;
         }
+        self.gather_until = self.gather_until.filter(|until| now < *until);
         let all_joined = self.pending.is_empty() && self.members.values().all(|member| member.joining.is_some());
-        let is_gathering = self.gather_until.is_some_and(|until| now < until) && !self.members.is_empty();
+        let is_gathering = self.gather_until.is_some() && !self.members.is_empty();
         if now < self.deadline && (!all_joined || is_gathering) {
             return;
         }
@@ -196,10 +197,12 @@ impl Group {
         }
     }
 
-    pub(super) fn end_syncs(&mut self, error: Denied, replies: &mut Replies) {
+    pub(super) fn end_syncs(&mut self, error: Denied, now: Duration, replies: &mut Replies) {
         for member in self.members.values_mut() {
             member.assignment = Bytes::new();
             if let Some(ticket) = member.syncing.take() {
+                // While it waited it could not say that it lives.
+                member.heard(now);
                 replies.push((ticket, Answer::Sync(Synced::denied(error))));
             }
         }
@@ -230,7 +233,7 @@ impl Group {
             // Those who did not ask for their assignment are gone; if it was the leader, another one is found.
             let late = self.members.iter().filter(|(_, member)| member.syncing.is_none()).map(|(id, _)| id.clone());
             let late: Vec<Arc<str>> = late.collect();
-            self.end_syncs(Denied::RebalanceInProgress, replies);
+            self.end_syncs(Denied::RebalanceInProgress, now, replies);
             late.iter().for_each(|id| drop(self.members.remove(id)));
             if !self.leader.as_ref().is_some_and(|leader| self.members.contains_key(leader)) {
                 self.leader = self.members.keys().next().cloned();

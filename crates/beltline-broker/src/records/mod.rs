@@ -7,6 +7,8 @@
 
 mod compression;
 mod read;
+#[cfg(test)]
+mod tests;
 mod varint;
 mod write;
 

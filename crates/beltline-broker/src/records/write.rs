@@ -1,5 +1,7 @@
 //! Stored records as a consumer reads them: uncompressed batches of format 2.
 
+use std::ops::Range;
+
 use beltline_types::{Batch, Offset, RecordView};
 
 use super::{CHECKED_FROM, HEAD, MAGIC, PREFIX, varint};
@@ -10,10 +12,11 @@ const BATCH_BYTES: usize = 1 << 20;
 /// The epoch of the one leader there ever is.
 const LEADER_EPOCH: i32 = 0;
 
-/// Appends the records from `from` on, at least one and then as many as keep `output` within `limit`. A stretch without
+/// Appends the records of `offsets`, at least one and then as many as keep `output` within `limit`. A stretch without
 /// records (compaction took them) becomes a batch without records, so that the consumer moves on.
-pub fn write_batches(output: &mut Vec<u8>, batches: &[Batch], from: Offset, limit: usize) {
+pub fn write_batches(output: &mut Vec<u8>, batches: &[Batch], offsets: Range<Offset>, limit: usize) {
     let mut open: Option<OpenBatch> = None;
+    let from = offsets.start;
     let mut next = from;
     let mut is_full = false;
     'batches: for batch in batches {
@@ -32,6 +35,9 @@ pub fn write_batches(output: &mut Vec<u8>, batches: &[Batch], from: Offset, limi
             next = record.offset + 1;
         }
         next = next.max(batch.next_offset());
+    }
+    if !is_full {
+        next = next.max(offsets.end);
     }
     match open {
         // Room that compaction left behind the last record belongs to its batch, unless the records go on.

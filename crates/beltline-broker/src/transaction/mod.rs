@@ -6,6 +6,8 @@
 
 mod coordinator;
 mod held;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use coordinator::{Begun, Coordinator, Denied, Outcome, Stored};
 pub(crate) use held::Held;
