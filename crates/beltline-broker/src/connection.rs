@@ -114,7 +114,6 @@ impl Connection<'_> {
     }
 
     /// The header and what lies behind it, or the answer to a question for versions that we do not know.
-    #[expect(clippy::type_complexity, reason = "used once; a name would hide which of the two ends the request")]
     fn header(&mut self, frame: &Bytes) -> Result<Result<(Header, Bytes), BytesMut>, Hangup> {
         let mut rest = &frame[..];
         let (key, version, correlation_id) = (rest.get_i16(), rest.get_i16(), rest.get_i32());

@@ -4,12 +4,13 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use beltline_env::{Files, RealFiles};
-use beltline_log::DataDirectory;
+use beltline_env::{Clock, Files, RealFiles};
+use beltline_log::{DataDirectory, Log};
 use beltline_types::{Error, ErrorKind, Result};
 
-use crate::Broker;
+use crate::{Broker, BrokerOptions};
 
 /// Name of the file; its lines are address, token, process id.
 const FILE: &str = "endpoint";
@@ -32,6 +33,21 @@ impl fmt::Debug for Endpoint {
     }
 }
 
+/// A running endpoint and the file that tells of it.
+#[derive(Debug)]
+pub struct Serving {
+    // First: nobody is to be sent to a port that has closed.
+    _announcement: Option<Announcement>,
+    broker: Broker,
+}
+
+impl Serving {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.broker.address()
+    }
+}
+
 /// The file, for as long as this lives.
 #[derive(Debug)]
 pub struct Announcement {
@@ -47,6 +63,22 @@ impl Endpoint {
         let bytes = RealFiles.read(&path.join(FILE)).ok()?;
         let endpoint = Endpoint::parse(std::str::from_utf8(&bytes).ok()?)?;
         (endpoint.pid == holder.pid).then_some(endpoint)
+    }
+
+    /// Starts an endpoint on a log and, where the log lies in a data directory, tells other processes of it. To be
+    /// called by the process that holds the directory.
+    ///
+    /// # Errors
+    /// See [`Broker::start`] and [`Endpoint::announce`].
+    pub fn serve(
+        log: Arc<dyn Log>,
+        clock: Arc<dyn Clock>,
+        options: BrokerOptions,
+        directory: Option<&Path>,
+    ) -> Result<Serving> {
+        let broker = Broker::start(log, clock, options)?;
+        let announcement = directory.map(|path| Endpoint::announce(path, &broker)).transpose()?;
+        Ok(Serving { _announcement: announcement, broker })
     }
 
     /// Tells other processes where `broker` listens. To be called by the process that holds the directory.

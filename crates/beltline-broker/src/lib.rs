@@ -9,7 +9,7 @@
 //! - `records`: Kafka's record batches to and from the log's
 //! - `group`, `transaction`: the coordinators, state machines without I/O; `producers`: idempotence
 //! - `journal`: what must be known after a restart, in a topic of its own
-//! - `endpoint`: how another process finds the port
+//! - `endpoint`: how another process finds the port; `visitor`: the little that the command line does through it
 
 mod api;
 mod connection;
@@ -23,15 +23,17 @@ mod records;
 mod schema;
 mod server;
 mod transaction;
+mod visitor;
 #[cfg(test)]
 mod wire_tests;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-pub use endpoint::{Announcement, Endpoint};
+pub use endpoint::{Announcement, Endpoint, Serving};
 pub use limits::Limits;
 pub use server::Broker;
+pub use visitor::Visitor;
 
 /// Settings of a [`Broker`].
 #[derive(Clone, Debug)]

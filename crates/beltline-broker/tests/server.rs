@@ -1,14 +1,15 @@
 //! The port from outside: limits, slow and broken clients, the end, and the file that tells others of it.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use beltline_broker::{Broker, BrokerOptions, Endpoint, Limits};
+use beltline_broker::{Broker, BrokerOptions, Endpoint, Limits, Visitor};
 use beltline_env::{Clock, SystemClock};
 use beltline_log::{DataDirectory, EmbeddedLog, Log};
-use beltline_types::{ErrorKind, TopicSpec};
+use beltline_types::{BatchBuilder, ErrorKind, TopicPartition, TopicSpec};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -204,4 +205,30 @@ fn the_endpoint_file_is_found_only_while_its_process_holds_the_directory() {
     let mut writer = beltline_env::Files::create(&beltline_env::RealFiles, &file).unwrap();
     writer.write_all(foreign.as_bytes()).unwrap();
     assert!(Endpoint::find(&path).is_none());
+}
+
+#[test]
+fn a_visitor_writes_and_reads_through_the_port() {
+    let broker = start(BrokerOptions::default());
+    let endpoint = Endpoint { address: broker.address(), token: broker.token().to_owned(), pid: 1 };
+    let mut visitor = Visitor::connect(&endpoint).unwrap();
+    assert_eq!(visitor.topics().unwrap(), [("t".to_owned(), 1)]);
+    assert_eq!(visitor.make_topic("fresh").unwrap(), 8);
+    assert!(visitor.make_topic("no name").is_err());
+    let partition = TopicPartition::new("t", 0);
+    for round in 0..3 {
+        let mut records = BatchBuilder::default();
+        records.push(Some(b"key"), None, &[], 5);
+        records.push(None, Some(b"value"), &[], 6);
+        assert_eq!(visitor.append(&partition, &records).unwrap(), round * 2);
+    }
+    let (batch, next) = visitor.read(&partition, 2).unwrap();
+    assert_eq!((batch.len(), next), (4, 6));
+    assert_eq!((batch.get(0).key, batch.get(0).value), (Some(&b"key"[..]), None));
+    assert_eq!(visitor.read(&partition, 6).unwrap().1, 6);
+    assert_eq!(visitor.read(&partition, 7).unwrap_err().kind(), ErrorKind::OffsetOutOfRange);
+    let nowhere = TopicPartition::new("nowhere", 0);
+    assert_eq!(visitor.read(&nowhere, 0).unwrap_err().kind(), ErrorKind::NotFound);
+    drop(broker);
+    assert_eq!(visitor.topics().unwrap_err().kind(), ErrorKind::Unavailable);
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use beltline_broker::{BrokerOptions, Endpoint};
 use beltline_engine::{CoreOptions, Guarantee, StartFrom, SubscriptionId, TableSpec};
 use beltline_env::{Clock, ManualClock, SystemClock};
 use beltline_log::SyncPolicy;
@@ -238,6 +239,19 @@ impl Belt {
         inner.worker = Some(local.into_worker(options, waker).for_python(py)?);
         inner.clock = clock;
         Ok(())
+    }
+
+    #[pyo3(signature = (port = 0))]
+    fn serve(&self, py: Python<'_>, port: u16) -> PyResult<String> {
+        let mut inner = self.enter(py)?;
+        let worker = inner.worker_mut().for_python(py)?;
+        let mut options = BrokerOptions::default();
+        options.address.set_port(port);
+        let (log, clock) = (worker.log().clone(), worker.clock().clone());
+        let serving = py.detach(|| Endpoint::serve(log, clock, options, worker.directory())).for_python(py)?;
+        let address = serving.address().to_string();
+        worker.accompany(Box::new(serving));
+        Ok(address)
     }
 
     #[pyo3(signature = (name, partitions, *, compacted = false, retention_ms = None, retention_bytes = None))]

@@ -8,6 +8,7 @@
 //! - `table`, `table_iterator`, `shard_access`, `convert`: tables as mappings
 //! - `records`: instances of the user's classes
 //! - `message`, `subscription`, `headers`, `errors`, `fork`, `made`, `waker`: the rest
+//! - `endpoint`: the endpoint of another process
 //! - `last_resort`: the shutdown deadline, for when no Python code can run
 //! - `raw`: the only room with `unsafe`
 
@@ -16,6 +17,7 @@ mod belt;
 mod convert;
 mod cursor;
 mod decode;
+mod endpoint;
 mod errors;
 mod fork;
 mod headers;
@@ -54,6 +56,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<stream::Stream>()?;
     module.add_class::<message::Message>()?;
     module.add_class::<table::Table>()?;
+    module.add_class::<endpoint::Endpoint>()?;
     module.add_class::<last_resort::LastResort>()?;
     module.add_class::<records::RecordDecoder>()?;
     module.add_class::<records::RecordEncoder>()?;

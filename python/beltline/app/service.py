@@ -48,6 +48,7 @@ class AppService(Service):
                 for consumer in app.consumers():
                     consumer.start()
             session.start()
+            session.serve()
         except BaseException:
             await self._abandon()
             raise

@@ -36,7 +36,7 @@ pub(super) fn metadata(context: &Context, request: MetadataRequest, version: i16
         Some(topics) => version == 0 && topics.is_empty(),
     };
     let topics = if asks_for_all {
-        context.log.topics().unwrap_or_default().iter().map(|info| described(info)).collect()
+        context.log.topics().unwrap_or_default().iter().map(described).collect()
     } else {
         let wanted = request.topics.unwrap_or_default();
         let may_create = request.allow_auto_topic_creation && context.options.auto_create_topics;

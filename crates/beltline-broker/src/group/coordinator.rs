@@ -241,7 +241,10 @@ impl Coordinator {
         let replies = self.tick(now);
         let result = match self.groups.get(group) {
             Some(known) if !known.members.is_empty() => Err(Denied::NonEmptyGroup),
-            Some(_) => Ok(drop(self.groups.remove(group))),
+            Some(_) => {
+                self.groups.remove(group);
+                Ok(())
+            }
             None => Err(Denied::GroupNotFound),
         };
         (result, replies)
