@@ -578,8 +578,8 @@ def current_stream() -> Stream[Any] | None:
 class Endpoint:
     """Where another process that holds a data directory is reached; connects on first use.
 
-    Every call raises `StorageError` when that process has gone or does not answer, and `ImproperlyConfigured` for what it
-    refuses.
+    Every call raises `StorageError` when that process has gone or does not answer, and `ImproperlyConfigured` for what
+    it refuses.
     """
 
     @staticmethod

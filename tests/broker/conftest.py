@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("confluent_kafka")
 
-from endpoints import Clients, Endpoint  # noqa: E402
+from endpoints import Clients, Endpoint
 
 
 def running(directory: Path) -> Iterator[Endpoint]:

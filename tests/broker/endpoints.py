@@ -12,7 +12,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
-from kafka_clients import Clients  # noqa: E402 - its room is not a package of the tests
+from kafka_clients import Clients
 
 __all__ = ["PATIENCE_S", "Clients", "Endpoint"]
 

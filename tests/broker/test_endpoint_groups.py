@@ -28,7 +28,9 @@ def turn(consumers: list[Consumer], until: Callable[[], bool]) -> list[Any]:
 
 
 @pytest.mark.parametrize("strategy", ["range", "cooperative-sticky"])
-def test_two_members_share_and_one_takes_over(endpoint: Endpoint, clients: Clients, names: Names, strategy: str) -> None:
+def test_two_members_share_and_one_takes_over(
+    endpoint: Endpoint, clients: Clients, names: Names, strategy: str
+) -> None:
     topic, group = names("t"), names("g")
     clients.create(topic, partitions=4)
     clients.produce(topic, [(None, b"%d" % number, number % 4) for number in range(100)])

@@ -128,9 +128,9 @@ def test_a_kill_loses_an_open_transaction_whole_and_keeps_a_committed_one(own_en
         producer.produce(topic, f"{number}-before")
         producer.flush(PATIENCE_S)
         own_endpoint.restart()
+        # What is sent now must not be committed without what was lost.
+        producer.produce(topic, f"{number}-after")
         with pytest.raises(KafkaException) as caught:
-            # What is sent now must not be committed without what was lost.
-            producer.produce(topic, f"{number}-after")
             producer.commit_transaction(PATIENCE_S)
         assert error_of(caught).txn_requires_abort(), caught.value
         producer.abort_transaction(PATIENCE_S)
@@ -149,7 +149,8 @@ def test_a_transaction_that_is_too_large_says_so(endpoint: Endpoint, clients: Cl
     producer = transactional(endpoint, names("id"), linger_ms=5)
     producer.begin_transaction()
     reports: list[Any] = []
-    with pytest.raises(KafkaException) as caught:
+
+    def send_too_much() -> None:
         for _ in range(80_000):
             try:
                 producer.produce(topic, b"x" * 1000, on_delivery=lambda error, _message: reports.append(error))
@@ -157,6 +158,9 @@ def test_a_transaction_that_is_too_large_says_so(endpoint: Endpoint, clients: Cl
                 producer.poll(0.1)
             producer.poll(0)
         producer.commit_transaction(PATIENCE_S)
+
+    with pytest.raises(KafkaException) as caught:
+        send_too_much()
     assert error_of(caught).code() in (KafkaError.POLICY_VIOLATION, KafkaError._STATE)
     producer.abort_transaction(PATIENCE_S)
     assert clients.read(topic) == []

@@ -162,7 +162,7 @@ impl Context {
     fn restore(&self) -> Result<()> {
         let mut transactions = lock(&self.transactions);
         let now = self.now();
-        for entry in self.journal.load()? {
+        for entry in self.journal.load(self.clock.now_ms())? {
             match entry {
                 Entry::NextProducerId(next) => *lock(&self.producer_ids) = ProducerIds { next, reserved: next },
                 Entry::Sequence { producer_id, partition, history } => {
@@ -273,12 +273,7 @@ impl Context {
     /// Body of the thread that ends sessions, rebalances and transactions when their time is over.
     pub(crate) fn tick_until_stopped(&self) {
         while !self.is_stopped() {
-            let expired = lock(&self.transactions).expire(self.now());
-            let entries: Vec<Entry> =
-                expired.into_iter().map(|(id, stored)| Entry::Transaction { id, stored }).collect();
-            // What cannot be written is found open after a restart, which ends it too.
-            let _ = self.journal.write(&entries);
-            let transaction_deadline = lock(&self.transactions).next_deadline();
+            let transaction_deadline = self.expire_transactions();
             let mut groups = lock(&self.groups);
             let now = self.now();
             let replies = groups.coordinator.tick(now);
@@ -290,6 +285,17 @@ impl Context {
             let sleep = next.clamp(Duration::from_millis(1), LONGEST_SLEEP);
             drop(self.answered.wait_timeout(groups, sleep));
         }
+    }
+
+    /// Ends transactions that are open for too long; says when the next one will be.
+    fn expire_transactions(&self) -> Option<Duration> {
+        let mut transactions = lock(&self.transactions);
+        let expired = transactions.expire(self.now());
+        let entries: Vec<Entry> = expired.into_iter().map(|(id, stored)| Entry::Transaction { id, stored }).collect();
+        // Under the lock: whoever takes an id next must not be overwritten. What cannot be written is found open after a
+        // restart, which ends it too.
+        let _ = self.journal.write(&entries);
+        transactions.next_deadline()
     }
 
     /// Remembers what groups say with their offsets; gives what the journal must know.

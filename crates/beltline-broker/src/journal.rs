@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use beltline_log::Log;
-use beltline_types::{Append, BatchBuilder, CommitRequest, Error, ErrorKind, Result, TopicPartition, TopicSpec};
+use beltline_types::{
+    Append, BatchBuilder, CommitRequest, Error, ErrorKind, Result, Timestamp, TopicPartition, TopicSpec,
+};
 
 use crate::producers::History;
 use crate::transaction::{Outcome, Stored};
@@ -15,6 +17,9 @@ pub(crate) const TOPIC: &str = "__endpoint_state";
 
 /// Bytes read at a time when the endpoint starts.
 const READ_BYTES: usize = 1 << 20;
+
+/// Producers are forgotten after a week, as Kafka forgets transactional ids.
+const EXPIRY_MS: Timestamp = 7 * 24 * 60 * 60 * 1000;
 
 /// One thing that is remembered.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,20 +44,39 @@ impl Journal {
         Journal { log }
     }
 
-    /// Reads what is remembered.
-    pub(crate) fn load(&self) -> Result<Vec<Entry>> {
+    /// Reads what is remembered, and forgets producers that nobody has heard of for long.
+    pub(crate) fn load(&self, now_ms: Timestamp) -> Result<Vec<Entry>> {
         if self.log.topic(TOPIC)?.is_none() {
             return Ok(Vec::new());
         }
+        let mut entries = Vec::new();
+        let mut forgotten = BatchBuilder::default();
+        for (key, (value, timestamp)) in self.latest()? {
+            let entry = Entry::decode(&key, &value).ok_or_else(unknown_entry)?;
+            if timestamp < now_ms - EXPIRY_MS && entry.expires() {
+                forgotten.push(Some(&key), None, &[], -1);
+            } else {
+                entries.push(entry);
+            }
+        }
+        if !forgotten.is_empty() {
+            let appends = vec![Append { target: TopicPartition::new(TOPIC, 0), records: forgotten }];
+            self.log.commit(CommitRequest { appends, ..CommitRequest::default() })?;
+        }
+        Ok(entries)
+    }
+
+    /// The last value of every key, with its time.
+    fn latest(&self) -> Result<BTreeMap<Vec<u8>, (Vec<u8>, Timestamp)>> {
         let partition = TopicPartition::new(TOPIC, 0);
         let range = self.log.offsets(&partition)?;
-        let (mut latest, mut offset) = (BTreeMap::<Vec<u8>, Vec<u8>>::new(), range.start);
+        let (mut latest, mut offset) = (BTreeMap::new(), range.start);
         while offset < range.end {
             let fetched = self.log.fetch(&partition, offset, READ_BYTES)?;
             for record in fetched.batches.iter().flat_map(|batch| batch.iter()) {
                 let Some(key) = record.key else { continue };
                 match record.value {
-                    Some(value) => drop(latest.insert(key.to_vec(), value.to_vec())),
+                    Some(value) => drop(latest.insert(key.to_vec(), (value.to_vec(), record.timestamp))),
                     None => drop(latest.remove(key)),
                 }
             }
@@ -61,16 +85,7 @@ impl Journal {
             }
             offset = fetched.next_offset;
         }
-        let decode = |(key, value): (Vec<u8>, Vec<u8>)| {
-            Entry::decode(&key, &value).ok_or_else(|| {
-                let message = format!(
-                    "topic {TOPIC} holds something this version of beltline does not know; use the version that wrote \
-                     it, or delete the topic while no producer is running"
-                );
-                Error::new(ErrorKind::DataDirectory, message)
-            })
-        };
-        latest.into_iter().map(decode).collect()
+        Ok(latest)
     }
 
     /// The append that remembers `entries`, for a commit together with what they speak of.
@@ -96,7 +111,25 @@ impl Journal {
     }
 }
 
+#[cold]
+fn unknown_entry() -> Error {
+    let message = format!(
+        "topic {TOPIC} holds something this version of beltline does not know; use the version that wrote it, or delete \
+         the topic while no producer is running"
+    );
+    Error::new(ErrorKind::DataDirectory, message)
+}
+
 impl Entry {
+    /// Whether it is of no use when nobody has come back to it for long.
+    fn expires(&self) -> bool {
+        match self {
+            Entry::Sequence { .. } => true,
+            Entry::Transaction { stored, .. } => stored.outcome != Outcome::Open,
+            Entry::NextProducerId(_) | Entry::Metadata { .. } => false,
+        }
+    }
+
     fn encode(&self) -> (Vec<u8>, Vec<u8>) {
         let (mut key, mut value) = (Vec::new(), Vec::new());
         match self {
@@ -189,6 +222,11 @@ fn take_partition(key: &[u8]) -> Option<TopicPartition> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use beltline_env::{Clock, ManualClock};
+    use beltline_log::EmbeddedLog;
+
     use super::*;
 
     #[test]
@@ -207,6 +245,28 @@ mod tests {
         for entry in entries {
             let (key, value) = entry.encode();
             assert_eq!(Entry::decode(&key, &value), Some(entry));
+        }
+    }
+
+    #[test]
+    fn who_was_not_heard_of_for_a_week_is_forgotten() {
+        let clock = Arc::new(ManualClock::default());
+        let log: Arc<dyn Log> = Arc::new(EmbeddedLog::in_memory(clock.clone()).unwrap());
+        let journal = Journal::new(log);
+        let stored = Stored { producer_id: 8, epoch: 2, timeout_ms: 60_000, outcome: Outcome::Committed };
+        let sequence = |producer_id| Entry::Sequence {
+            producer_id,
+            partition: TopicPartition::new("t", 0),
+            history: History::new(0),
+        };
+        let transaction = Entry::Transaction { id: Arc::from("id"), stored };
+        journal.write(&[Entry::NextProducerId(1000), sequence(1), transaction]).unwrap();
+        clock.advance(Duration::from_millis(EXPIRY_MS as u64));
+        journal.write(&[sequence(2)]).unwrap();
+        assert_eq!(journal.load(clock.now_ms()).unwrap().len(), 4);
+        clock.advance(Duration::from_secs(1));
+        for _ in 0..2 {
+            assert_eq!(journal.load(clock.now_ms()).unwrap(), [Entry::NextProducerId(1000), sequence(2)]);
         }
     }
 }

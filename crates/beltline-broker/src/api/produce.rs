@@ -13,7 +13,7 @@ use crate::context::{Client, Context, lock};
 use crate::journal::Entry;
 use crate::producers::{self, Verdict};
 use crate::records::{self, Producer, ReadBatch};
-use crate::transaction::Held;
+use crate::transaction::{Denied, Held};
 
 /// The answer where no offset is known: stored before a restart, or in a transaction that is still open.
 const NO_OFFSET: Offset = -1;
@@ -132,6 +132,13 @@ fn one_batch(
         return failed(ResponseError::InvalidRequest);
     };
     let count = batch.records.len();
+    if batch.is_transactional {
+        let Some(id) = transaction else { return failed(ResponseError::InvalidTxnState) };
+        let checked = lock(&context.transactions).check_partition(id, (said.id, said.epoch), partition);
+        if let Err(denied) = checked {
+            return refused_in_transaction(context, denied, 0);
+        }
+    }
     match known.check(partition, said.epoch, said.first_sequence, count) {
         Verdict::Append => {}
         Verdict::Duplicate(Some(offset)) => return Fate::Stored(offset),
@@ -176,26 +183,29 @@ fn hold(
             Ok(())
         }
         Err(denied) => {
-            use crate::transaction::Denied;
-            let message = (denied == Denied::TooLarge).then(|| {
-                let limits = &context.options.limits;
-                format!(
-                    "the local endpoint holds the records of an open transaction, at most {} bytes, and {} of all \
-                     transactions, of which {} are held; commit more often",
-                    limits.max_transaction_bytes,
-                    limits.max_all_transactions_bytes,
-                    transactions.held_bytes()
-                )
-            });
-            let error = match denied {
-                // Here the older code is the one from which clients recover by a new epoch.
-                Denied::UnknownProducer => ResponseError::UnknownProducerId,
-                Denied::Fenced => ResponseError::InvalidProducerEpoch,
-                other => errors::of_transaction(other, false),
-            };
-            Err(Fate::Failed(error, message))
+            let held = transactions.held_bytes();
+            Err(refused_in_transaction(context, denied, held))
         }
     }
+}
+
+/// Why a transaction does not take a batch, in the words from which clients recover.
+fn refused_in_transaction(context: &Context, denied: Denied, held_bytes: usize) -> Fate {
+    let limits = &context.options.limits;
+    let message = (denied == Denied::TooLarge).then(|| {
+        format!(
+            "the local endpoint holds the records of an open transaction, at most {} bytes, and {} of all \
+             transactions, of which {held_bytes} are held; commit more often",
+            limits.max_transaction_bytes, limits.max_all_transactions_bytes,
+        )
+    });
+    let error = match denied {
+        // Here the older codes are those after which a client aborts and takes a new epoch.
+        Denied::UnknownProducer => ResponseError::UnknownProducerId,
+        Denied::Fenced => ResponseError::InvalidProducerEpoch,
+        other => errors::of_transaction(other, false),
+    };
+    Fate::Failed(error, message)
 }
 
 fn no_offset(client: &Client, count: u32) -> Offset {

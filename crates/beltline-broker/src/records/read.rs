@@ -77,8 +77,10 @@ pub fn read_batch(bytes: &[u8], max_bytes: usize, max_uncompressed_bytes: usize)
         return Err(Refused::Invalid("the number of records and the last offset do not agree"));
     }
     let codec = (attributes & CODEC_BITS) as u8;
+    // The checksum is right from here on: what makes no sense now was not damaged on its way, and sending it again is
+    // of no use.
     let Some(records) = compression::decompress(codec, &bytes[HEAD..], max_uncompressed_bytes) else {
-        return Err(if codec > 4 { Refused::Invalid("the compression codec is unknown") } else { Refused::Corrupt });
+        return Err(Refused::Invalid("the records cannot be decompressed, or become larger than allowed"));
     };
     let id = i64_at(bytes, 43);
     let producer = Producer { id, epoch: i16_at(bytes, 51), first_sequence: i32_at(bytes, 53) };
@@ -118,10 +120,12 @@ fn read_records(mut bytes: &[u8], count: i32, base_timestamp: i64) -> Result<Bat
     let mut builder = BatchBuilder::default();
     let mut headers: Vec<(&str, Option<&[u8]>)> = Vec::new();
     for index in 0..count {
-        let record = varint::take_bytes(&mut bytes).flatten().ok_or(Refused::Corrupt)?;
-        read_record(record, Some(index), base_timestamp, &mut headers, &mut builder).ok_or(Refused::Corrupt)?;
+        let record = varint::take_bytes(&mut bytes).flatten();
+        record
+            .and_then(|record| read_record(record, Some(index), base_timestamp, &mut headers, &mut builder))
+            .ok_or(Refused::Invalid("a record makes no sense"))?;
     }
-    if bytes.is_empty() { Ok(builder) } else { Err(Refused::Corrupt) }
+    if bytes.is_empty() { Ok(builder) } else { Err(Refused::Invalid("bytes lie behind the last record")) }
 }
 
 fn read_record<'a>(

@@ -159,11 +159,12 @@ fn bombs_are_refused_within_the_limit() {
     for (codec, bomb) in
         [(1, gzip(&zeros)), (2, snappy(&zeros)), (2, xerial(&zeros)), (3, lz4(&zeros)), (4, zstd(&zeros))]
     {
-        assert_eq!(read_batch(&with_records(&batch, codec, &bomb), usize::MAX, LIMIT).unwrap_err(), Refused::Corrupt);
+        let refused = read_batch(&with_records(&batch, codec, &bomb), usize::MAX, LIMIT).unwrap_err();
+        assert!(matches!(refused, Refused::Invalid(_)), "codec {codec}: {refused:?}");
     }
     // Five bytes that claim four gigabytes.
     let claim = with_records(&batch, 2, &[0xff, 0xff, 0xff, 0xff, 0x0f]);
-    assert_eq!(read_batch(&claim, LIMIT, usize::MAX).unwrap_err(), Refused::Corrupt);
+    assert!(matches!(read_batch(&claim, LIMIT, usize::MAX), Err(Refused::Invalid(_))));
 }
 
 #[test]

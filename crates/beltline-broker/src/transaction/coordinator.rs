@@ -188,6 +188,19 @@ impl Coordinator {
         }
     }
 
+    /// Whether a partition is part of this producer's open transaction. To be asked before sequence numbers are: after a
+    /// restart they have a gap where the records were lost, and what is to be said is that they were.
+    pub(crate) fn check_partition(
+        &mut self,
+        id: &str,
+        producer: (i64, i16),
+        partition: &TopicPartition,
+    ) -> Result<(), Denied> {
+        let transaction = self.current(id, producer)?;
+        let is_part = transaction.stored.outcome == Outcome::Open && transaction.partitions.contains(partition);
+        if is_part { Ok(()) } else { Err(Denied::InvalidState) }
+    }
+
     /// Whether a batch may be held now. Nothing changes.
     pub(crate) fn may_hold(
         &mut self,
@@ -196,11 +209,9 @@ impl Coordinator {
         partition: &TopicPartition,
         bytes: usize,
     ) -> Result<(), Denied> {
+        self.check_partition(id, producer, partition)?;
         let (all, max_bytes, max_all) = (self.bytes, self.max_bytes, self.max_all_bytes);
         let transaction = self.current(id, producer)?;
-        if transaction.stored.outcome != Outcome::Open || !transaction.partitions.contains(partition) {
-            return Err(Denied::InvalidState);
-        }
         if transaction.held.bytes() + bytes > max_bytes || all + bytes > max_all {
             return Err(Denied::TooLarge);
         }
