@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 PYTHONS ?= python3.11 python3.12 python3.13
 # How long `make chaos` plays; SEED=<n> plays the same way again.
 CYCLES ?= 200
+# Tests in Rust find a broker in BELTLINE_TEST_KAFKA; `make test WITH_KAFKA=` does without those that need one.
+WITH_KAFKA ?= $(PYTHON) tools/kafka_broker run --
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 
 .PHONY: help build demo demo-kafka test test-rust test-python chaos bench lint wheel clean
@@ -36,7 +38,7 @@ test: lint test-rust test-python ## Everything: lints, Rust, simulation, Python,
 	@echo "all tests passed"
 
 test-rust:
-	cargo test --workspace --exclude beltline-python --locked --quiet
+	$(WITH_KAFKA) cargo test --workspace --exclude beltline-python --locked --quiet
 
 test-python: build
 	PYTHONS="$(PYTHONS)" $(BIN)/python tests/interpreters.py

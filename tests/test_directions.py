@@ -11,7 +11,10 @@ PACKAGE = Path(__file__).resolve().parents[1] / "python" / "beltline"
 FLOORS = (
     {"types", "exceptions", "_native"},
     {"models", "serializers", "settings", "policies", "auth"},
-    {"channels", "topics", "events", "streams", "tables", "agents", "handlers", "failures", "services", "sending"},
+    {
+        *("channels", "topics", "topic_options", "events", "streams", "tables"),
+        *("agents", "handlers", "failures", "services", "sending"),
+    },
     {"app"},
     {"worker", "testing", "cli"},
 )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import uuid4
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions, NewTopic
 
 #: What is not there by then does not come.
@@ -129,7 +129,7 @@ class Clients:
             count = self.partitions(topic)
             ends = {}
             for partition in range(count):
-                low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=timeout)
+                low, high = watermarks(consumer, topic, partition, timeout)
                 if high > low:
                     ends[partition] = high
             consumer.assign([TopicPartition(topic, partition, 0) for partition in ends])
@@ -180,8 +180,7 @@ class Clients:
         """Return the end of each partition: the offset that the next record gets."""
         consumer = self.consumer(f"witness-{uuid4().hex}")
         try:
-            wanted = [TopicPartition(topic, partition) for partition in range(self.partitions(topic))]
-            return {one.partition: consumer.get_watermark_offsets(one, timeout=PATIENCE_S)[1] for one in wanted}
+            return {one: watermarks(consumer, topic, one)[1] for one in range(self.partitions(topic))}
         finally:
             consumer.close()
 
@@ -198,8 +197,7 @@ class Clients:
         found: dict[str, int] = {}
         try:
             for one in positions:
-                where = TopicPartition(one.topic, one.partition)
-                _, end = consumer.get_watermark_offsets(where, timeout=PATIENCE_S)
+                _, end = watermarks(consumer, one.topic, one.partition)
                 found[one.topic] = found.get(one.topic, 0) + end - one.offset
         finally:
             consumer.close()
@@ -209,6 +207,24 @@ class Clients:
         """Return the members that a group has."""
         future = self.admin.describe_consumer_groups([group])[group]
         return list(future.result(PATIENCE_S).members)
+
+
+def watermarks(consumer: Consumer, topic: str, partition: int, timeout: float = PATIENCE_S) -> tuple[int, int]:
+    """Return where a partition begins and ends; a leader that has just become one needs a moment to know.
+
+    Raises:
+        KafkaException: It does not answer for so long.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=timeout)
+        except KafkaException:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return int(low), int(high)
 
 
 def seen(message: Any) -> Seen:
@@ -226,12 +242,17 @@ def seen(message: Any) -> Seen:
 
 
 def until(holds: Callable[[], bool], what: str, timeout: float = PATIENCE_S) -> None:
-    """Return when something holds.
+    """Return when something holds; brokers that cannot answer just now are asked again.
 
     Raises:
         AssertionError: It does not, for too long.
     """
-    deadline = time.monotonic() + timeout
-    while not holds():
-        assert time.monotonic() < deadline, f"waited {timeout:g} s for {what}"
+    deadline, error = time.monotonic() + timeout, None
+    while True:
+        try:
+            if holds():
+                return
+        except KafkaException as raised:
+            error = raised
+        assert time.monotonic() < deadline, f"waited {timeout:g} s for {what}" + (f"; {error}" if error else "")
         time.sleep(0.1)

@@ -107,8 +107,14 @@ class Belt:
         compacted: bool = False,
         retention_ms: int | None = None,
         retention_bytes: int | None = None,
+        append_time: bool = False,
+        config: list[tuple[str, str]] | None = None,
     ) -> int:
         """Creates the topic if it does not exist; returns the partitions it really has.
+
+        Args:
+            append_time: Records carry the time of the append, whatever their sender says.
+            config: Further options by Kafka's names; the embedded log has no use for them.
 
         Raises:
             ImproperlyConfigured: A name Kafka would refuse, or no partitions.
@@ -300,7 +306,7 @@ class Stream(Generic[_T]):
         source: Subscription | Queue,
         *,
         key_decode: Callable[[bytes], Any] | DecodeKind = "bytes",
-        value_decode: RecordDecoder | Callable[[bytes], Any] | DecodeKind = "bytes",
+        value_decode: RecordDecoder | JsonDecoder | Callable[[bytes], Any] | DecodeKind = "bytes",
         mode: StreamMode = "values",
         auto_ack: bool = True,
         on_decode_error: Callable[[Message, Exception], object] | None = None,
@@ -546,6 +552,20 @@ class RecordDecoder:
         """Whether instances are filled by offset; otherwise everything goes the general way."""
 
     def decode(self, value: bytes) -> Any: ...
+
+@final
+class JsonDecoder:
+    """JSON of any shape to dicts, lists and scalars: what ``json.loads`` makes of the same bytes, only sooner."""
+
+    def __new__(cls, general: Callable[[bytes], Any], *, special: str | None = None) -> JsonDecoder:
+        """Makes a decoder.
+
+        Args:
+            general: Decodes whatever the fast way does not take, or raises.
+            special: Objects with this name in them go the general way.
+        """
+
+    def __call__(self, value: bytes) -> Any: ...
 
 @final
 class RecordEncoder:

@@ -42,7 +42,8 @@ class Topic(Channel):
         deleting: Drop records by `retention` even when compacting.
         internal: The app owns it.
         acks: Whether reading it moves the app's position.
-        config: Further options for a broker, by Kafka's names.
+        config: Further options by Kafka's names. The embedded log knows ``retention.ms``, ``retention.bytes``,
+            ``cleanup.policy`` and ``message.timestamp.type`` (``LogAppendTime``: records carry the time of the append).
         allow_empty: Whether null values are meant.
         on_decode_error: What happens to records that cannot be read; None is what the agent or the app says.
 

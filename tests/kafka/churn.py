@@ -172,7 +172,7 @@ class Churn:
         if awake:
             deeds += [self.kill]
         if self.cluster is not None:
-            deeds += [self.break_a_broker]
+            deeds += [self.break_a_broker, self.break_a_broker]
         return self.random.choice(deeds or [self.more])()
 
     def more(self) -> str:
@@ -193,6 +193,7 @@ class Churn:
             BROKER_SESSION_TIMEOUT=SESSION_S,
             BROKER_HEARTBEAT_INTERVAL=0.3,
             BROKER_COMMIT_EVERY=COMMIT_EVERY,
+            TOPIC_REPLICATION_FACTOR=1 if self.cluster is None else 3,
             WORKER=f"{name}-{self._number}",
         )
         self.running.append(Running(worker))

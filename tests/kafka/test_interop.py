@@ -14,6 +14,9 @@ from workers import Workers
 
 Names = Callable[[str], str]
 
+#: kafka-python reads its own files in an old way.
+pytestmark = pytest.mark.filterwarnings("ignore:.*_text is deprecated:DeprecationWarning")
+
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 
 #: What is hard to keep apart: null and empty, in keys, values and headers; bytes that are no text; repeated headers.

@@ -40,7 +40,12 @@ def test_all_brokers_are_gone_for_a_while(
         before = sum(load.sent.values())
         until(lambda: sum(load.sent.values()) > before + 200, "the load to go on")
         sent = load.stop()
-    until(lambda: cluster_kafka.lag(app, f"{app}-in") == 0, "the worker to go on by itself")
+
+    def has_gone_on() -> bool:
+        assert worker.is_running, worker.output[-6000:]
+        return cluster_kafka.lag(app, f"{app}-in") == 0
+
+    until(has_gone_on, "the worker to go on by itself")
     assert worker.stop() == 0
     came = [taken(record) for record in cluster_kafka.read(f"{app}-out")]
     check_sequences(((key, n) for key, n, _ in came), sent, exactly_once=True)
@@ -51,7 +56,8 @@ def test_brokers_are_restarted_one_by_one(
 ) -> None:
     app = names("app")
     cluster_kafka.create(f"{app}-in", partitions=4)
-    several = [cluster_workers.start("sequences", name, APP_ID=app).wait_ready() for name in ("one", "two")]
+    options = {"APP_ID": app, "TOPIC_REPLICATION_FACTOR": 3}
+    several = [cluster_workers.start("sequences", name, **options).wait_ready() for name in ("one", "two")]
     with Load(cluster_kafka, f"{app}-in", rate=200) as load:
         for node in cluster.nodes:
             node.stop()

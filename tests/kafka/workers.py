@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from kafka_broker.node import die_with_parent
+
 #: The programs; others can stand in for them, to try the tests themselves.
 APPS: Final = Path(os.environ.get("BELTLINE_TEST_APPS") or Path(__file__).resolve().parent / "apps")
 
@@ -51,6 +53,7 @@ class Worker:
             text=True,
             errors="replace",
             bufsize=1,
+            preexec_fn=die_with_parent,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

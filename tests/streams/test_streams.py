@@ -247,6 +247,43 @@ async def test_group_by_brings_equal_keys_to_one_partition() -> None:
     assert names == {"tally-orders-Order.customer-repartition"}
 
 
+async def test_repartition_topics_are_called_as_faust_calls_them() -> None:
+    app = make_app()
+
+    class Order(bl.Record):
+        customer: str
+
+    names: dict[str, str] = {}
+    # Seen of faust-streaming 0.15.3: only an agent's own topic goes without the agent's name.
+    sources = {
+        "one": app.topic(f"{app.conf.id}-words", value_type=Order),
+        "two": app.topic("words", value_type=Order),
+        "three": None,
+        "four": f"{app.conf.id}-four",
+    }
+    agents = []
+    for name, source in sources.items():
+
+        async def take(stream: Any, name: str = name) -> None:
+            grouped = stream.group_by(Order.customer)
+            async for _ in grouped:
+                names[name] = grouped.current_message.topic
+
+        typed = {} if name in ("one", "two") else {"value_type": Order}
+        agents.append(app.agent(source, name=name, **typed)(take))
+    async with app:
+        for agent in agents:
+            await agent.channel.send(value=Order(customer="c"))
+        await app.wait_idle()
+    own = app.conf.id
+    assert names == {
+        "one": f"one-{own}-words-Order.customer-repartition",
+        "two": "two-words-Order.customer-repartition",
+        "three": f"{own}-three-Order.customer-repartition",
+        "four": f"four-{own}-four-Order.customer-repartition",
+    }
+
+
 async def test_group_by_takes_async_functions_with_a_name() -> None:
     app = make_app()
     numbers = app.topic("numbers", value_type=int)

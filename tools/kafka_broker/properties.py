@@ -27,6 +27,8 @@ COMMON = {
     # Compaction that a test can wait for.
     "log.cleaner.backoff.ms": "500",
     "log.cleaner.dedupe.buffer.size": str(16 << 20),
+    # Records keep the times that tests give them; a broker with a retention would throw old ones away.
+    "log.retention.ms": "-1",
     "log.retention.check.interval.ms": "1000",
     "log.initial.task.delay.ms": "500",
     # A cluster notices within seconds that a node hangs.

@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use beltline_types::{Batch, BatchBuilder, Error, ErrorKind, Offset, Result, TopicPartition};
+use beltline_types::{Batch, BatchBuilder, Error, ErrorKind, Offset, Result, TimestampType, TopicPartition};
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
@@ -97,7 +97,8 @@ impl Visitor {
     pub fn append(&mut self, partition: &TopicPartition, records: &BatchBuilder) -> Result<Offset> {
         let batch = records.build(0)?;
         let mut bytes = Vec::new();
-        records::write_batches(&mut bytes, &[batch], 0..Offset::from(records.len()), usize::MAX);
+        let offsets = 0..Offset::from(records.len());
+        records::write_batches(&mut bytes, &[batch], offsets, usize::MAX, TimestampType::CreateTime);
         let data = PartitionProduceData::default()
             .with_index(partition.partition as i32)
             .with_records(Some(Bytes::from(bytes)));

@@ -38,7 +38,10 @@ impl Core {
             LogEvent::OffsetsFailed { lookup, partitions, error } => self.offsets_failed(lookup, &partitions, &error),
             LogEvent::Assigned(partitions) => self.assigned_now(partitions),
             LogEvent::Revoking(partitions) => self.revoking(partitions),
-            LogEvent::Lost(partitions) => self.lost(&partitions),
+            LogEvent::Lost(partitions) => {
+                self.group.losses += 1;
+                self.lost(&partitions);
+            }
             LogEvent::Standby(numbers) => self.stand_by(numbers),
             LogEvent::Trouble(trouble) => self.trouble = trouble,
         }

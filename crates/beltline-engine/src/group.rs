@@ -10,14 +10,13 @@ use std::time::Duration;
 
 use beltline_types::TopicPartition;
 
-use crate::core::Phase;
 use crate::lane::Lane;
 use crate::queue::Known;
 use crate::{Core, LogCommand};
 
 /// How far a partition of ours is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Hold {
+pub(crate) enum Hold {
     /// Ours.
     Assigned,
     /// Others are to get it.
@@ -41,7 +40,9 @@ enum Join {
 /// What the group has given us.
 #[derive(Debug, Default)]
 pub(crate) struct Group {
-    held: BTreeMap<TopicPartition, Hold>,
+    pub(crate) held: BTreeMap<TopicPartition, Hold>,
+    /// How often the group said that something was lost.
+    pub(crate) losses: u64,
     /// Grows with every assignment.
     pub(crate) generation: u64,
     /// The last generation in which everything that was ours before is gone; what is ours is younger.
@@ -59,7 +60,7 @@ pub(crate) struct Group {
     /// Something changed that may call for a restore.
     pub(crate) restores_open: bool,
     /// Some partition is not `Assigned`.
-    leaving: bool,
+    pub(crate) leaving: bool,
 }
 
 impl Group {
@@ -90,18 +91,22 @@ impl Group {
         }
     }
 
-    fn with(&self, wanted: impl Fn(&Hold) -> bool) -> Vec<TopicPartition> {
+    pub(crate) fn with(&self, wanted: impl Fn(&Hold) -> bool) -> Vec<TopicPartition> {
         self.held.iter().filter(|(_, hold)| wanted(hold)).map(|(name, _)| name.clone()).collect()
     }
 
-    fn finishing(&self) -> impl Iterator<Item = (&TopicPartition, Duration)> {
+    pub(crate) fn finishing(&self) -> impl Iterator<Item = (&TopicPartition, Duration)> {
         self.held.iter().filter_map(|(name, hold)| match hold {
             Hold::Finishing { since } => Some((name, *since)),
             _ => None,
         })
     }
 
-    fn refresh_leaving(&mut self) {
+    pub(crate) fn finishing_of(&self, numbers: &BTreeSet<u32>) -> Vec<TopicPartition> {
+        self.finishing().map(|(name, _)| name).filter(|name| numbers.contains(&name.partition)).cloned().collect()
+    }
+
+    pub(crate) fn refresh_leaving(&mut self) {
         self.leaving = self.held.values().any(|hold| *hold != Hold::Assigned);
     }
 }
@@ -179,24 +184,6 @@ impl Core {
         self.refresh_ready();
     }
 
-    pub(crate) fn revoking(&mut self, partitions: Vec<TopicPartition>) {
-        for name in partitions {
-            let Some(hold) = self.group.held.get_mut(&name).filter(|hold| **hold == Hold::Assigned) else { continue };
-            *hold = Hold::Finishing { since: self.now };
-            self.group.leaving = true;
-            let Some(index) = self.find_queue(&name) else { continue };
-            let readers = self.queues[index].readers.iter();
-            let target = readers.map(|reader| self.lane_of(*reader).next_offset()).max().unwrap_or(0);
-            let queue = &mut self.queues[index];
-            queue.leaving = true;
-            queue.drain_target = target;
-            if let Some(fetch) = queue.outstanding.take() {
-                self.commands.push_back(LogCommand::CancelFetch { fetch, partition: name });
-            }
-        }
-        self.refresh_ready();
-    }
-
     /// Nothing of these may be committed. Under exactly-once the open unit is dropped as a whole if it holds effects of
     /// their events, which cannot be told from those of others; the rest begins again after the last unit.
     pub(crate) fn lost(&mut self, partitions: &[TopicPartition]) {
@@ -227,7 +214,7 @@ impl Core {
     }
 
     /// Back to the last unit, once it is known whether the one in flight happened.
-    fn roll_back_open_unit(&mut self) {
+    pub(crate) fn roll_back_open_unit(&mut self) {
         if self.clock.unit.is_none() {
             self.roll_back();
         } else {
@@ -266,7 +253,7 @@ impl Core {
     }
 
     /// Forgets partitions: cursors, queues, and the shards of numbers that no partition of ours has any more.
-    fn give_up(&mut self, partitions: &[TopicPartition]) {
+    pub(crate) fn give_up(&mut self, partitions: &[TopicPartition]) {
         for name in partitions {
             self.group.held.remove(name);
             let Some(index) = self.find_queue(name) else { continue };
@@ -293,7 +280,7 @@ impl Core {
 
     /// Takes the events in flight of a partition back from their handlers, whose tickets are stale from now on; each
     /// reader goes to the offset `to` names.
-    fn cut(&mut self, index: usize, to: impl Fn(&Lane) -> i64) {
+    pub(crate) fn cut(&mut self, index: usize, to: impl Fn(&Lane) -> i64) {
         self.epoch = self.epoch.wrapping_add(1);
         for (subscription, lane) in self.queues[index].readers.clone() {
             let subscription = &mut self.subscriptions[subscription];
@@ -304,129 +291,6 @@ impl Core {
             let offset = to(lane);
             lane.seek(&self.queues[index], offset);
         }
-    }
-
-    /// Releases what is finished and committed; asks for a commit where one is missing.
-    pub(crate) fn try_release(&mut self) {
-        if !self.group.leaving || self.phase != Phase::Running {
-            return;
-        }
-        self.give_back_overdue();
-        let finished: Vec<TopicPartition> =
-            self.group.finishing().map(|(name, _)| name).filter(|name| self.is_finished(name)).cloned().collect();
-        if finished.is_empty() {
-            return;
-        }
-        if self.clock.unit.is_none() {
-            let unchanged = !self.has_changes();
-            let clean: Vec<TopicPartition> =
-                finished.iter().filter(|name| unchanged || self.is_clean(name)).cloned().collect();
-            let all = clean.len() == finished.len();
-            self.let_go(clean);
-            if all {
-                return;
-            }
-        }
-        // Their outputs, changes and positions go with the next unit, which need not wait for the interval.
-        self.clock.requested = true;
-    }
-
-    /// Whether a turn would move a hand-over on.
-    #[cold]
-    fn has_finished(&self) -> bool {
-        let waits = self.clock.unit.is_none() && !self.clock.requested && self.clock.draining_since().is_none();
-        waits && self.group.finishing().any(|(name, _)| self.is_finished(name))
-    }
-
-    /// See [`Core::wants_turn`].
-    #[inline]
-    pub(crate) fn can_release(&self) -> bool {
-        self.group.leaving && self.has_finished()
-    }
-
-    /// When a hand-over will not wait any longer.
-    pub(crate) fn hand_over_deadline(&self) -> Option<Duration> {
-        if !self.group.leaving || self.group.rollback_due {
-            return None;
-        }
-        let patience = Duration::from_millis(self.options.hand_over_deadline_ms);
-        let unfinished = self.group.finishing().filter(|(name, _)| !self.is_finished(name));
-        unfinished.map(|(_, since)| since + patience).min()
-    }
-
-    /// Nothing is in flight, and under exactly-once all readers stand at the same place.
-    fn is_finished(&self, name: &TopicPartition) -> bool {
-        let Some(index) = self.find_queue(name) else { return true };
-        let mut lanes = self.queues[index].readers.iter().map(|reader| self.lane_of(*reader));
-        let first = lanes.clone().next().map(Lane::next_offset);
-        !self.group.rollback_due
-            && lanes.all(|lane| lane.unfinished() == 0 && (!self.must_drain() || Some(lane.next_offset()) == first))
-    }
-
-    /// Everything that is known of a partition is durable.
-    fn is_clean(&self, name: &TopicPartition) -> bool {
-        let moved =
-            |index: usize| self.queues[index].range.is_some() && self.position(index) != self.queues[index].committed;
-        !self.tables.is_dirty_in(name.partition) && !self.find_queue(name).is_some_and(moved)
-    }
-
-    /// The hand-over deadline has passed: unfinished events are repeated by whoever gets the partition.
-    fn give_back_overdue(&mut self) {
-        let patience = Duration::from_millis(self.options.hand_over_deadline_ms);
-        let overdue: Vec<TopicPartition> = self
-            .group
-            .finishing()
-            .filter(|(name, since)| self.now >= *since + patience && !self.is_finished(name))
-            .map(|(name, _)| name.clone())
-            .collect();
-        if overdue.is_empty() || self.group.rollback_due {
-            return;
-        }
-        self.notices.push_back(format!(
-            "others wait for these partitions, and their events were not finished within {:.1} s; they will be repeated \
-             there: {}",
-            patience.as_secs_f64(),
-            in_words(&overdue)
-        ));
-        if self.must_drain() {
-            self.roll_back_open_unit();
-            return;
-        }
-        for name in overdue {
-            if let Some(index) = self.find_queue(&name) {
-                self.cut(index, Lane::position);
-            }
-        }
-    }
-
-    /// A unit was sealed: it holds everything of the partitions that were finished.
-    pub(crate) fn mark_sealed(&mut self) {
-        if !self.group.leaving {
-            return;
-        }
-        let finished: Vec<(TopicPartition, Duration)> = self
-            .group
-            .finishing()
-            .filter(|(name, _)| self.is_finished(name))
-            .map(|(name, since)| (name.clone(), since))
-            .collect();
-        for (name, since) in finished {
-            self.group.held.insert(name, Hold::Sealed { since });
-        }
-    }
-
-    /// The unit is durable: what was sealed with it may go.
-    pub(crate) fn release_sealed(&mut self) {
-        let sealed = self.group.with(|hold| matches!(hold, Hold::Sealed { .. }));
-        self.let_go(sealed);
-    }
-
-    fn let_go(&mut self, partitions: Vec<TopicPartition>) {
-        if partitions.is_empty() {
-            return;
-        }
-        self.give_up(&partitions);
-        self.commands.push_back(LogCommand::Release { partitions });
     }
 
     /// Which lanes may hand out events.
@@ -440,9 +304,10 @@ impl Core {
         }
     }
 
-    /// Look-ups come first, then the changelogs' ends: so a restored table covers its positions.
+    /// Look-ups come first, then the changelogs' ends: so a restored table covers its positions. Those of subscriptions
+    /// the group has not answered yet are waited for as well: when tables are complete, positions are known.
     pub(crate) fn plan_restores(&mut self) {
-        if !std::mem::replace(&mut self.group.restores_open, false) {
+        if !self.is_settled() || !std::mem::replace(&mut self.group.restores_open, false) {
             return;
         }
         let held: BTreeSet<u32> = self.group.held.keys().map(|name| name.partition).collect();
@@ -477,7 +342,7 @@ impl Core {
 }
 
 /// The first few by name, and how many more.
-fn in_words(partitions: &[TopicPartition]) -> String {
+pub(crate) fn in_words(partitions: &[TopicPartition]) -> String {
     let named: Vec<String> = partitions.iter().take(8).map(ToString::to_string).collect();
     let more = partitions.len().saturating_sub(named.len());
     let names = if named.is_empty() { "none".to_owned() } else { named.join(", ") };

@@ -10,13 +10,14 @@
 //! - `lane`: one subscription's cursor and in-flight set in one partition; the position comes from here
 //! - `outbox`, `tables`: what a unit is made of
 //! - `commit`: when a unit is due
-//! - `group`: which partitions are ours, and how they come and go
+//! - `group`, `hand_over`: which partitions are ours, and how they come and go
 //! - `core` and `subscribe` (set-up and data plane), `control` (the state machine), `seal` (making and ending units), `observe`
 
 mod commit;
 mod control;
 mod core;
 mod group;
+mod hand_over;
 mod health;
 mod lane;
 mod observe;

@@ -109,7 +109,7 @@ impl Core {
         for (queue, offset) in &positions {
             self.queues[*queue].sealed = *offset;
         }
-        let request = CommitRequest { group: self.options.group.clone(), appends, offsets };
+        let request = CommitRequest { group: self.options.group.clone(), appends, offsets, losses: self.group.losses };
         self.commands.push_back(LogCommand::Commit(CommitUnit { request, tables }));
         self.clock
             .sealed(self.now, InFlightUnit { positions, sends, changes, numbers, generation: self.group.generation });
@@ -163,16 +163,20 @@ impl Core {
     }
 
     pub(crate) fn commit_failed(&mut self, error: &Error) {
-        let Some(generation) = self.clock.unit.as_ref().map(|unit| unit.generation) else { return };
+        let Some(unit) = &self.clock.unit else { return };
+        let (generation, moved) = (unit.generation, unit.positions.iter().map(|(queue, _)| *queue).collect::<Vec<_>>());
         self.counters.aborts += 1;
         self.notices.push_back(format!("a commit failed, its events will be repeated: {error}"));
         self.roll_back();
         match error.kind() {
             ErrorKind::Aborted => {}
             ErrorKind::Fenced => self.fenced(generation),
-            // Nobody knows whether the unit is in the log, which at-least-once need not know; for exactly-once the log
-            // itself will tell, by the positions it has.
-            ErrorKind::Unavailable if !self.must_drain() => {}
+            // Nobody knows whether the unit is in the log. For exactly-once the log itself will tell, by the positions it
+            // has. At-least-once need not know, but must not leave positions there that the tables have gone back behind.
+            ErrorKind::Unavailable if !self.must_drain() => {
+                moved.into_iter().for_each(|queue| self.queues[queue].sealed = -1);
+                self.clock.touch();
+            }
             ErrorKind::Unavailable => self.look_up_everything(),
             _ => {
                 self.failure = Some(error.to_string());

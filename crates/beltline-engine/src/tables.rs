@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use beltline_table::Shard;
+use beltline_table::{Shard, Succession};
 use beltline_types::{Append, BatchBuilder, TopicPartition};
 
 use crate::protocol::TableChange;
@@ -25,7 +25,7 @@ struct Table {
     spec: TableSpec,
     slots: Vec<Slot>,
     /// Beyond the version of every shard that was dropped: one that comes back never looks like one that went.
-    next_version: u64,
+    next: Succession,
 }
 
 #[derive(Debug, Default)]
@@ -56,7 +56,7 @@ impl Tables {
             return TableId(index as u32);
         }
         let slots = (0..spec.partitions).map(|_| Slot::Missing).collect();
-        self.tables.push(Table { spec, slots, next_version: 0 });
+        self.tables.push(Table { spec, slots, next: Succession::default() });
         TableId(self.tables.len() as u32 - 1)
     }
 
@@ -136,9 +136,9 @@ impl Tables {
     }
 
     pub(crate) fn restored(&mut self, restore: u64, id: TableId, partition: u32, mut shard: Shard) {
-        let next_version = self.tables.get(id.index()).map_or(0, |table| table.next_version);
+        let next = self.tables.get(id.index()).map(|table| table.next).unwrap_or_default();
         if let Some(slot) = self.restoring(restore, id, partition) {
-            shard.raise_version(next_version);
+            shard.succeed(next);
             *slot = Slot::Ready(Box::new(shard));
         }
     }
@@ -161,7 +161,7 @@ impl Tables {
         for table in &mut self.tables {
             let Some(slot) = table.slots.get_mut(partition as usize) else { continue };
             if let Slot::Ready(shard) = std::mem::replace(slot, Slot::Missing) {
-                table.next_version = table.next_version.max(shard.version() + 1);
+                table.next = table.next.max(shard.successor());
             }
         }
     }

@@ -372,6 +372,22 @@ fn an_unknown_outcome_is_read_from_the_log_where_events_count_once() {
 }
 
 #[test]
+fn after_an_unknown_outcome_at_least_once_says_again_where_it_stands() {
+    let mut member = member(options(Guarantee::AtLeastOnce), &[0]);
+    let ticket = member.take();
+    member.bench.core.done(ticket);
+    member.bench.pass(100);
+    member.bench.committed.insert(part(0), 1);
+    member.bench.refuse(ErrorKind::Unavailable);
+    // The event is in a handler's hands again, its table write goes with the next unit, and the log must not go on
+    // behind it.
+    let _again = member.take();
+    member.bench.pass(1000);
+    let unit = member.bench.accept();
+    assert_eq!((unit.request.offsets, unit.tables.len()), (vec![(part(0), 0)], 1));
+}
+
+#[test]
 fn topics_that_come_and_go_change_the_membership() {
     let mut member = member(options(Guarantee::AtLeastOnce), &[0]);
     let more = member.bench.topic("more", 1);

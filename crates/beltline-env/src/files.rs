@@ -1,7 +1,8 @@
-//! Files that are read whole and only ever appended to.
+//! Files that are only ever appended to, and read whole or in pieces.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, IoSlice, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// A file system, as much of it as beltline needs.
@@ -11,6 +12,12 @@ pub trait Files: Send + Sync {
     /// # Errors
     /// What the system says.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+
+    /// Opens a file for reading pieces of it.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn open(&self, path: &Path) -> io::Result<Box<dyn ReadFile>>;
 
     /// Opens a file for appending, making it when it is missing.
     ///
@@ -71,6 +78,35 @@ pub trait Files: Send + Sync {
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn FileLock>>>;
 }
 
+/// A file open for reading, by any number of threads at once.
+pub trait ReadFile: Send + Sync {
+    /// Fills `bytes` with what stands from `position` on.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` when the file ends before; otherwise what the system says.
+    fn read_exact_at(&self, bytes: &mut [u8], position: u64) -> io::Result<()>;
+
+    /// Its length in bytes at this moment.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Whether nothing is in it.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Makes everything that was written to the file so far, by whomever, survive a power failure.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn sync(&self) -> io::Result<()>;
+}
+
 /// A file open for appending.
 pub trait AppendFile: Send {
     /// Appends all of the bytes.
@@ -78,6 +114,14 @@ pub trait AppendFile: Send {
     /// # Errors
     /// What the system says; a part may have been written.
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Appends all of the parts, one behind the other, without gathering them first.
+    ///
+    /// # Errors
+    /// What the system says; a part may have been written.
+    fn write_parts(&mut self, parts: &[&[u8]]) -> io::Result<()> {
+        parts.iter().try_for_each(|part| self.write_all(part))
+    }
 
     /// Makes what was written survive a power failure.
     ///
@@ -109,9 +153,16 @@ pub trait FileLock: Send + Sync {
     fn write(&mut self, content: &[u8]) -> io::Result<()>;
 }
 
+/// Parts that one system call takes: Linux's `IOV_MAX`.
+const PARTS_PER_CALL: usize = 1024;
+
 /// The file system of this machine.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealFiles;
+
+struct RealRead {
+    file: File,
+}
 
 struct RealAppend {
     file: File,
@@ -129,6 +180,10 @@ impl Files for RealFiles {
         let mut bytes = Vec::with_capacity(file.metadata().map_or(0, |data| data.len() as usize));
         file.read_to_end(&mut bytes)?;
         Ok(bytes)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn ReadFile>> {
+        Ok(Box::new(RealRead { file: File::open(path)? }))
     }
 
     fn append_to(&self, path: &Path) -> io::Result<Box<dyn AppendFile>> {
@@ -184,10 +239,46 @@ impl Files for RealFiles {
     }
 }
 
+impl ReadFile for RealRead {
+    fn read_exact_at(&self, bytes: &mut [u8], position: u64) -> io::Result<()> {
+        self.file.read_exact_at(bytes, position)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+}
+
 impl AppendFile for RealAppend {
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all(bytes)?;
         self.length += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn write_parts(&mut self, parts: &[&[u8]]) -> io::Result<()> {
+        // The system takes so many parts at a time.
+        for some in parts.chunks(PARTS_PER_CALL) {
+            let mut slices: Vec<IoSlice<'_>> = some.iter().map(|part| IoSlice::new(part)).collect();
+            let mut left = &mut slices[..];
+            // Empty parts at the front would make the system say that nothing was written.
+            IoSlice::advance_slices(&mut left, 0);
+            while !left.is_empty() {
+                match self.file.write_vectored(left) {
+                    Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                    Ok(written) => {
+                        self.length += written as u64;
+                        IoSlice::advance_slices(&mut left, written);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
         Ok(())
     }
 

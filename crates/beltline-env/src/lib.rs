@@ -10,7 +10,7 @@ mod random;
 mod threads;
 
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use files::{AppendFile, FileLock, Files, RealFiles};
+pub use files::{AppendFile, FileLock, Files, ReadFile, RealFiles};
 pub use memory_files::MemoryFiles;
 pub use random::{Random, SeededRandom};
 pub use threads::spawn_thread;

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::{AppendFile, FileLock, Files, Random};
+use crate::{AppendFile, FileLock, Files, Random, ReadFile};
 
 #[derive(Debug, Default)]
 struct Content {
@@ -14,24 +14,39 @@ struct Content {
     synced: usize,
 }
 
+/// What an open file and its name share: as on a real disk, a file that was removed can still be read by who has it.
+type SharedContent = Arc<Mutex<Content>>;
+
 #[derive(Debug, Default)]
 struct State {
-    files: BTreeMap<PathBuf, Content>,
+    files: BTreeMap<PathBuf, SharedContent>,
     directories: BTreeSet<PathBuf>,
-    locked: BTreeSet<PathBuf>,
-    /// Bytes that still fit; `None` is no limit.
-    room: Option<u64>,
+    /// Who holds a lock, as the number of the lock.
+    locked: BTreeMap<PathBuf, u64>,
+    locks_taken: u64,
 }
+
+/// Bytes that still fit; `None` is no limit.
+type Room = Arc<Mutex<Option<u64>>>;
 
 /// A file system in memory; clones share it. Names survive a power failure at once, bytes only when synced.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryFiles {
     state: Arc<Mutex<State>>,
+    room: Room,
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl MemoryFiles {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        held(&self.state)
+    }
+
+    fn content(&self, path: &Path) -> io::Result<SharedContent> {
+        self.state().files.get(path).cloned().ok_or_else(|| missing(path))
     }
 
     /// A power failure: what was not synced is gone, and so are all locks.
@@ -46,7 +61,8 @@ impl MemoryFiles {
 
     fn power_failure(&self, mut survives: impl FnMut(usize) -> usize) {
         let mut state = self.state();
-        for content in state.files.values_mut() {
+        for content in state.files.values() {
+            let mut content = held(content);
             let kept = content.synced + survives(content.bytes.len() - content.synced);
             content.bytes.truncate(kept);
             content.synced = kept;
@@ -56,7 +72,7 @@ impl MemoryFiles {
 
     /// From now on only this many bytes can be written before the disk is full; `None` takes the limit away.
     pub fn set_room(&self, bytes: Option<u64>) {
-        self.state().room = bytes;
+        *held(&self.room) = bytes;
     }
 }
 
@@ -66,17 +82,22 @@ fn missing(path: &Path) -> io::Error {
 
 impl Files for MemoryFiles {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        self.state().files.get(path).map(|content| content.bytes.clone()).ok_or_else(|| missing(path))
+        Ok(held(&*self.content(path)?).bytes.clone())
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn ReadFile>> {
+        Ok(Box::new(MemoryRead { content: self.content(path)? }))
     }
 
     fn append_to(&self, path: &Path) -> io::Result<Box<dyn AppendFile>> {
-        self.state().files.entry(path.to_owned()).or_default();
-        Ok(Box::new(MemoryAppend { files: self.clone(), path: path.to_owned() }))
+        let content = self.state().files.entry(path.to_owned()).or_default().clone();
+        Ok(Box::new(MemoryAppend { content, room: self.room.clone() }))
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn AppendFile>> {
-        self.state().files.insert(path.to_owned(), Content::default());
-        Ok(Box::new(MemoryAppend { files: self.clone(), path: path.to_owned() }))
+        let content = self.state().files.entry(path.to_owned()).or_default().clone();
+        *held(&content) = Content::default();
+        Ok(Box::new(MemoryAppend { content, room: self.room.clone() }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -125,28 +146,57 @@ impl Files for MemoryFiles {
 
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn FileLock>>> {
         let mut state = self.state();
-        state.files.entry(path.to_owned()).or_default();
-        if !state.locked.insert(path.to_owned()) {
+        if state.locked.contains_key(path) {
             return Ok(None);
         }
-        Ok(Some(Box::new(MemoryLock { files: self.clone(), path: path.to_owned() })))
+        state.locks_taken += 1;
+        let number = state.locks_taken;
+        state.locked.insert(path.to_owned(), number);
+        let content = state.files.entry(path.to_owned()).or_default().clone();
+        Ok(Some(Box::new(MemoryLock { files: self.clone(), path: path.to_owned(), number, content })))
+    }
+}
+
+struct MemoryRead {
+    content: SharedContent,
+}
+
+impl ReadFile for MemoryRead {
+    fn read_exact_at(&self, bytes: &mut [u8], position: u64) -> io::Result<()> {
+        let content = held(&self.content);
+        let start = position as usize;
+        let found = content.bytes.get(start..start.saturating_add(bytes.len()));
+        bytes.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(held(&self.content).bytes.len() as u64)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut content = held(&self.content);
+        content.synced = content.bytes.len();
+        Ok(())
     }
 }
 
 struct MemoryAppend {
-    files: MemoryFiles,
-    path: PathBuf,
+    content: SharedContent,
+    room: Room,
 }
 
 impl AppendFile for MemoryAppend {
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let mut state = self.files.state();
-        let fits = state.room.map_or(bytes.len(), |room| bytes.len().min(room as usize));
-        if let Some(room) = &mut state.room {
-            *room -= fits as u64;
-        }
-        let content = state.files.get_mut(&self.path).ok_or_else(|| missing(&self.path))?;
-        content.bytes.extend_from_slice(&bytes[..fits]);
+        let fits = {
+            let mut room = held(&self.room);
+            let fits = room.map_or(bytes.len(), |room| bytes.len().min(room as usize));
+            if let Some(room) = &mut *room {
+                *room -= fits as u64;
+            }
+            fits
+        };
+        held(&self.content).bytes.extend_from_slice(&bytes[..fits]);
         if fits < bytes.len() {
             return Err(io::Error::new(io::ErrorKind::StorageFull, "no space left on device"));
         }
@@ -154,19 +204,17 @@ impl AppendFile for MemoryAppend {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        let mut state = self.files.state();
-        let content = state.files.get_mut(&self.path).ok_or_else(|| missing(&self.path))?;
+        let mut content = held(&self.content);
         content.synced = content.bytes.len();
         Ok(())
     }
 
     fn len(&self) -> u64 {
-        self.files.state().files.get(&self.path).map_or(0, |content| content.bytes.len() as u64)
+        held(&self.content).bytes.len() as u64
     }
 
     fn truncate(&mut self, length: u64) -> io::Result<()> {
-        let mut state = self.files.state();
-        let content = state.files.get_mut(&self.path).ok_or_else(|| missing(&self.path))?;
+        let mut content = held(&self.content);
         content.bytes.truncate(length as usize);
         content.synced = content.synced.min(content.bytes.len());
         Ok(())
@@ -176,18 +224,23 @@ impl AppendFile for MemoryAppend {
 struct MemoryLock {
     files: MemoryFiles,
     path: PathBuf,
+    number: u64,
+    content: SharedContent,
 }
 
 impl FileLock for MemoryLock {
     fn write(&mut self, content: &[u8]) -> io::Result<()> {
-        let synced = content.len();
-        self.files.state().files.insert(self.path.clone(), Content { bytes: content.to_vec(), synced });
+        *held(&self.content) = Content { bytes: content.to_vec(), synced: content.len() };
         Ok(())
     }
 }
 
 impl Drop for MemoryLock {
     fn drop(&mut self) {
-        self.files.state().locked.remove(&self.path);
+        // After a power failure somebody else may hold it.
+        let mut state = self.files.state();
+        if state.locked.get(&self.path) == Some(&self.number) {
+            state.locked.remove(&self.path);
+        }
     }
 }

@@ -18,6 +18,13 @@ fn behaves(files: &dyn Files, root: &Path) {
     file.write_all(b"!").unwrap();
     assert_eq!((file.len(), files.read(&one).unwrap()), (6, b"hello!".to_vec()));
     assert_eq!(files.append_to(&one).unwrap().len(), 6);
+    file.write_parts(&[b"", b"a", b"", b"bc"]).unwrap();
+    let reader = files.open(&one).unwrap();
+    let mut piece = [0; 3];
+    reader.read_exact_at(&mut piece, 5).unwrap();
+    assert_eq!((reader.len().unwrap(), &piece), (9, b"!ab"));
+    reader.sync().unwrap();
+    assert_eq!(reader.read_exact_at(&mut piece, 7).unwrap_err().kind(), std::io::ErrorKind::UnexpectedEof);
     files.rename(&one, &two).unwrap();
     assert!(!files.exists(&one) && files.exists(&two) && files.exists(&root.join("a/b")));
     assert_eq!(files.list(&root.join("a")).unwrap(), ["b", "two"]);
@@ -29,7 +36,13 @@ fn behaves(files: &dyn Files, root: &Path) {
     assert_eq!(files.read(&root.join("lock")).unwrap(), b"me");
     drop(held);
     assert!(files.lock(&root.join("lock")).unwrap().is_some());
+    let mut file = files.append_to(&two).unwrap();
+    file.write_all(b"last").unwrap();
+    let reader = files.open(&two).unwrap();
     files.remove(&two).unwrap();
+    // Whoever has it open reads on.
+    reader.read_exact_at(&mut piece, 0).unwrap();
+    assert_eq!(&piece, b"las");
     assert!(files.remove(&two).is_err() && files.read(&two).is_err());
     files.remove_directory(&root.join("a")).unwrap();
     assert!(!files.exists(&root.join("a")));

@@ -45,7 +45,7 @@ fn fill(path: &Path) -> Result<()> {
             Append { target: TopicPartition::new("changes", 0), records: changes },
         ];
         let offsets = vec![(TopicPartition::new("orders", 1), number)];
-        log.commit(CommitRequest { group: "shop".into(), appends, offsets })?;
+        log.commit(CommitRequest { group: "shop".into(), appends, offsets, ..CommitRequest::default() })?;
     }
     Ok(())
 }

@@ -1,15 +1,13 @@
 //! What the log knows about its topics without asking the disk.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use beltline_types::{Cleanup, Error, ErrorKind, OffsetRange, Result, TopicInfo, TopicPartition};
+use beltline_types::{Cleanup, Error, ErrorKind, OffsetRange, Result, TimestampType, TopicInfo, TopicPartition};
 
-use crate::block;
-use crate::block_store::{BlockStore, Space};
 use crate::keys::{self, PartitionKey};
+use crate::segments::Segments;
 
 /// Kafka's limit for the length of a topic's name.
 const MAX_NAME_LEN: usize = 249;
@@ -21,18 +19,23 @@ const MAX_PARTITIONS: u32 = 10_000;
 pub(crate) struct Partition {
     pub(crate) key: PartitionKey,
     pub(crate) name: TopicPartition,
+    pub(crate) timestamps: TimestampType,
     start: AtomicI64,
     end: AtomicI64,
     /// Bytes appended since the last compaction.
     pub(crate) fresh_bytes: AtomicU64,
     /// Bytes the last compaction left.
     pub(crate) compacted_bytes: AtomicU64,
+    /// The offset below which no small blocks are left that are worth merging.
+    pub(crate) merged_to: AtomicI64,
 }
 
 impl Partition {
-    fn new(key: PartitionKey, name: TopicPartition, range: OffsetRange) -> Partition {
+    fn new(key: PartitionKey, topic: &TopicInfo, range: OffsetRange) -> Partition {
+        let (name, timestamps) = (TopicPartition::new(topic.name.clone(), key.partition), topic.timestamps);
         let (start, end) = (AtomicI64::new(range.start), AtomicI64::new(range.end));
-        Partition { key, name, start, end, fresh_bytes: AtomicU64::new(0), compacted_bytes: AtomicU64::new(0) }
+        let (fresh_bytes, compacted_bytes, merged_to) = Default::default();
+        Partition { key, name, timestamps, start, end, fresh_bytes, compacted_bytes, merged_to }
     }
 
     pub(crate) fn range(&self) -> OffsetRange {
@@ -58,23 +61,20 @@ pub(crate) struct Topic {
 impl Topic {
     pub(crate) fn empty(number: u32, info: TopicInfo) -> Topic {
         let make = |partition| {
-            let name = TopicPartition::new(info.name.clone(), partition);
-            Arc::new(Partition::new(PartitionKey { topic: number, partition }, name, OffsetRange::default()))
+            Arc::new(Partition::new(PartitionKey { topic: number, partition }, &info, OffsetRange::default()))
         };
         let partitions = (0..info.partitions).map(make).collect();
         Topic { number, info, partitions }
     }
 
     /// Finds out where the partitions begin and end.
-    fn load(number: u32, info: TopicInfo, store: &dyn BlockStore) -> Result<Topic> {
-        let mut partitions = Vec::with_capacity(info.partitions as usize);
-        for partition in 0..info.partitions {
+    fn load(number: u32, info: TopicInfo, store: &Segments) -> Topic {
+        let make = |partition| {
             let key = PartitionKey { topic: number, partition };
-            let name = TopicPartition::new(info.name.clone(), partition);
-            let range = load_range(store, key, &name)?;
-            partitions.push(Arc::new(Partition::new(key, name, range)));
-        }
-        Ok(Topic { number, info, partitions })
+            Arc::new(Partition::new(key, &info, store.range(key)))
+        };
+        let partitions = (0..info.partitions).map(make).collect();
+        Topic { number, info, partitions }
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -83,6 +83,7 @@ impl Topic {
         bytes.push(u8::from(self.info.cleanup == Cleanup::Compact));
         bytes.extend_from_slice(&self.info.retention_ms.unwrap_or(-1).to_le_bytes());
         bytes.extend_from_slice(&self.info.retention_bytes.unwrap_or(u64::MAX).to_le_bytes());
+        bytes.push(u8::from(self.info.timestamps == TimestampType::LogAppendTime));
         bytes
     }
 
@@ -91,30 +92,22 @@ impl Topic {
         let (partitions, rest) = rest.split_first_chunk::<4>()?;
         let (compacted, rest) = rest.split_first()?;
         let (retention_ms, rest) = rest.split_first_chunk::<8>()?;
-        let (retention_bytes, _) = rest.split_first_chunk::<8>()?;
+        let (retention_bytes, rest) = rest.split_first_chunk::<8>()?;
         let info = TopicInfo {
             name: Arc::from(name),
             partitions: u32::from_le_bytes(*partitions),
             cleanup: if *compacted == 1 { Cleanup::Compact } else { Cleanup::Delete },
             retention_ms: Some(i64::from_le_bytes(*retention_ms)).filter(|time| *time >= 0),
             retention_bytes: Some(u64::from_le_bytes(*retention_bytes)).filter(|bytes| *bytes != u64::MAX),
+            // Topics of before the choice have nothing here, and carry their producers' time.
+            timestamps: match rest.first() {
+                Some(1) => TimestampType::LogAppendTime,
+                _ => TimestampType::CreateTime,
+            },
+            config: Vec::new(),
         };
         Some((u32::from_le_bytes(*number), info))
     }
-}
-
-fn load_range(store: &dyn BlockStore, key: PartitionKey, name: &TopicPartition) -> Result<OffsetRange> {
-    let Some(last_key) = store.last_key(Space::Blocks, &key.block(0), &key.end())? else {
-        return Ok(OffsetRange::default());
-    };
-    let last = store.get(Space::Blocks, &last_key)?.unwrap_or_default();
-    let (header, _) = block::read(name, keys::block_offset(&last_key).unwrap_or(0), &last)?;
-    let mut start = header.base_offset;
-    store.scan(Space::Blocks, &key.block(0), &key.end(), &mut |first, _| {
-        start = keys::block_offset(first).unwrap_or(0);
-        ControlFlow::Break(())
-    })?;
-    Ok(OffsetRange { start, end: header.next_offset })
 }
 
 /// All topics, by name. Readers never wait for the disk.
@@ -124,20 +117,17 @@ pub(crate) struct Catalog {
 }
 
 impl Catalog {
-    pub(crate) fn load(store: &dyn BlockStore) -> Result<Catalog> {
+    pub(crate) fn load(store: &Segments) -> Result<Catalog> {
         let mut found = Vec::new();
-        let mut end = keys::TOPIC.to_vec();
-        end.push(0xff);
-        store.scan(Space::Meta, keys::TOPIC, &end, &mut |key, value| {
+        for (key, value) in store.index().facts(keys::TOPIC) {
             found.push((String::from_utf8_lossy(&key[keys::TOPIC.len()..]).into_owned(), value.to_vec()));
-            ControlFlow::Continue(())
-        })?;
+        }
         let catalog = Catalog::default();
         for (name, bytes) in found {
             let (number, info) = Topic::decode(&name, &bytes).ok_or_else(|| {
                 Error::new(ErrorKind::Corrupt, format!("what the log says about topic {name} makes no sense"))
             })?;
-            catalog.insert(Topic::load(number, info, store)?);
+            catalog.insert(Topic::load(number, info, store));
         }
         Ok(catalog)
     }
@@ -149,12 +139,6 @@ impl Catalog {
 
     pub(crate) fn remove(&self, name: &str) {
         self.topics.write().unwrap_or_else(PoisonError::into_inner).remove(name);
-    }
-
-    /// Takes over what another catalog knows.
-    pub(crate) fn replace(&self, other: Catalog) {
-        let topics = other.topics.into_inner().unwrap_or_else(PoisonError::into_inner);
-        *self.topics.write().unwrap_or_else(PoisonError::into_inner) = topics;
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Topic>> {

@@ -1,20 +1,24 @@
 //! Keeping only the last record of each key in changelogs, in fewer and larger blocks.
 //!
 //! Two passes over what a partition held at the beginning: which offset is the last of its key, then a rewrite that
-//! keeps those. Each new block replaces a run of old ones in one write, under the key of the first of them, so a
-//! reader sees either the run or the block. Offsets stay; where records are gone there are gaps.
+//! keeps those. Each new block covers the offsets of a run of old ones and replaces them in one write, so a reader sees
+//! either the run or the block. Offsets stay; where records are gone there are gaps.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 
 use beltline_types::{Batch, BatchBuilder, Cleanup, Offset, Result};
 
-use crate::block::{self, BlockHeader};
-use crate::block_store::{Change, Space};
+use crate::block::BlockHeader;
 use crate::catalog::{Partition, Topic};
 use crate::embedded::Shared;
-use crate::keys;
+use crate::frame::Changes;
+
+/// A block covers no more offsets than this: the delta of a record to its block's base has 32 bits.
+const MAX_WIDTH: Offset = (u32::MAX >> 1) as Offset;
+
+/// Bytes read at a time.
+const READ_BYTES: usize = 1 << 20;
 
 /// Compacts the partitions of a topic that are worth it.
 pub(crate) fn apply(log: &Shared, topic: &Topic) -> Result<()> {
@@ -50,17 +54,18 @@ fn compact(log: &Shared, topic: &Topic, partition: &Partition) -> Result<()> {
     let mut run = Run::default();
     let mut left_bytes = 0;
     each_batch(log, partition, end, &mut |batch| {
-        run.sources.push(batch.base_offset());
-        run.next_offset = batch.next_offset();
+        if run.range.is_some_and(|(base, _)| batch.next_offset() - base > MAX_WIDTH) {
+            left_bytes += std::mem::take(&mut run).replace(log, topic, partition)?;
+        }
+        let base = run.range.map_or(batch.base_offset(), |(base, _)| base);
+        run.range = Some((base, batch.next_offset()));
         for record in batch.iter() {
             let is_last = record.key.is_some_and(|key| latest.get(key) == Some(&record.offset));
             if is_last && (record.value.is_some() || record.timestamp >= oldest_tombstone) {
-                run.records.push_at((record.offset - run.sources[0]) as u32, &record);
+                run.records.push_at((record.offset - base) as u32, &record);
             }
         }
-        // The delta of a record to its block's base has 32 bits.
-        let wide = batch.next_offset() - run.sources[0] >= Offset::from(u32::MAX >> 1);
-        if run.records.byte_len() >= log.options.block_bytes || wide {
+        if run.records.byte_len() >= log.options.block_bytes {
             left_bytes += std::mem::take(&mut run).replace(log, topic, partition)?;
         }
         Ok(())
@@ -73,9 +78,8 @@ fn compact(log: &Shared, topic: &Topic, partition: &Partition) -> Result<()> {
 /// Old blocks that become one.
 #[derive(Default)]
 struct Run {
-    /// Base offsets of the old blocks.
-    sources: Vec<Offset>,
-    next_offset: Offset,
+    /// Base offset of the first and next offset of the last.
+    range: Option<(Offset, Offset)>,
     records: BatchBuilder,
 }
 
@@ -83,35 +87,28 @@ impl Run {
     /// Replaces the old blocks; returns the bytes of the new one. It stays even without records, because the last one
     /// says where the partition ends.
     fn replace(self, log: &Shared, topic: &Topic, partition: &Partition) -> Result<u64> {
-        let Some(first) = self.sources.first().copied() else { return Ok(0) };
-        let header = BlockHeader {
-            base_offset: first,
-            next_offset: self.next_offset,
-            last_timestamp: self.records.last_timestamp(),
-            count: self.records.len(),
-        };
-        let bytes = block::write(&header, self.records.as_bytes());
-        let size = bytes.len() as u64;
-        let mut changes = vec![Change::put(Space::Blocks, partition.key.block(first), bytes)];
-        changes.extend(self.sources[1..].iter().map(|base| Change::remove(Space::Blocks, partition.key.block(*base))));
-        log.rewrite(topic, changes)?;
-        Ok(size)
+        let Some((base_offset, next_offset)) = self.range else { return Ok(0) };
+        let last_timestamp = self.records.last_timestamp();
+        let header = BlockHeader { partition: partition.key, base_offset, next_offset, last_timestamp };
+        let blocks = vec![(header, self.records.as_bytes())];
+        log.rewrite(topic, Changes { blocks, facts: Vec::new() })?;
+        Ok(self.records.byte_len() as u64)
     }
 }
 
-/// Visits the blocks of a partition up to `end`, outside of the store's own iteration so that the visitor may write.
+/// Visits the blocks of a partition up to `end`.
 fn each_batch(
     log: &Shared,
     partition: &Partition,
     end: Offset,
     each: &mut dyn FnMut(&Batch) -> Result<()>,
 ) -> Result<()> {
-    let key = partition.key;
-    let mut result = Ok(());
-    log.store.scan(Space::Blocks, &key.block(0), &key.block(end), &mut |key, value| {
-        let base = keys::block_offset(key).unwrap_or(0);
-        result = block::read_batch(&partition.name, base, value).and_then(|batch| each(&batch));
-        if result.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })?;
-    result
+    let mut offset = log.segments.range(partition.key).start;
+    while offset < end {
+        let batches = log.read(partition, offset, READ_BYTES)?;
+        let Some(last) = batches.last() else { return Ok(()) };
+        offset = last.next_offset();
+        batches.iter().filter(|batch| batch.base_offset() < end).try_for_each(&mut *each)?;
+    }
+    Ok(())
 }

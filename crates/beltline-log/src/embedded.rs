@@ -1,30 +1,27 @@
 //! The log inside the process.
 
 use std::fmt;
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use beltline_env::{Clock, spawn_thread};
+use beltline_env::{Clock, Files, MemoryFiles, RealFiles, spawn_thread};
 use beltline_types::{
-    Appended, BatchBuilder, CommitReceipt, CommitRequest, Error, ErrorKind, Offset, OffsetRange, Result, TopicInfo,
-    TopicPartition, TopicSpec,
+    Append, Appended, Batch, BatchPart, CommitReceipt, CommitRequest, Error, ErrorKind, Offset, OffsetRange, Result,
+    TimestampType, TopicInfo, TopicPartition, TopicSpec,
 };
 
 use crate::block::{self, BlockHeader};
-use crate::block_store::{BlockStore, Change, Space};
 use crate::catalog::{self, Catalog, Partition, Topic};
-use crate::disk_store::DiskStore;
-use crate::keys;
+use crate::frame::{Changes, FactChange};
 use crate::membership::Membership;
-use crate::memory_store::MemoryStore;
-use crate::{Fetched, GroupEvent, Log, compaction, retention};
+use crate::segments::Segments;
+use crate::{Fetched, GroupEvent, Log, cleaning, compaction, keys, merging, reading, retention};
 
-/// Version of everything the log writes.
-const FORMAT: u32 = 1;
+/// Size of a segment in memory: nothing has to be opened there, and what is let go is given back sooner.
+const MEMORY_SEGMENT_BYTES: u64 = 4 << 20;
 
 /// When a commit reaches the disk itself. A killed process loses nothing with any of them; a power failure may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +30,7 @@ pub enum SyncPolicy {
     Always,
     /// After this time at the latest: a power failure takes back at most what was committed within it.
     Interval(Duration),
-    /// When the operating system likes, often half a minute later.
+    /// When the operating system likes, often half a minute later; a full file within seconds.
     Never,
 }
 
@@ -48,14 +45,13 @@ impl Default for SyncPolicy {
 pub struct LogOptions {
     /// When a commit reaches the disk itself.
     pub sync: SyncPolicy,
-    /// Memory for blocks read from disk.
-    pub cache_bytes: u64,
-    /// Memory for blocks that are in the journal only.
-    pub memtable_bytes: u64,
-    /// Disk space of the journal; at least 64 MiB.
-    pub journal_bytes: u64,
+    /// The log begins a new file when the present one would become larger than this; at most 2 GiB. In a log of more
+    /// than thirty files they are made larger. What is let go comes back to the disk a file at a time.
+    pub segment_bytes: u64,
     /// An append is cut into blocks of about this size, so that a fetch need not take more.
     pub block_bytes: usize,
+    /// So many small blocks that follow one another are made one; at least 2.
+    pub merge_blocks: usize,
     /// A changelog is compacted when this much was appended to a partition, and as much as the last compaction left.
     pub compact_min_bytes: u64,
     /// How long a removal stays in a compacted topic, for readers that have not seen it.
@@ -66,10 +62,9 @@ impl Default for LogOptions {
     fn default() -> Self {
         LogOptions {
             sync: SyncPolicy::default(),
-            cache_bytes: 32 << 20,
-            memtable_bytes: 32 << 20,
-            journal_bytes: 256 << 20,
+            segment_bytes: 64 << 20,
             block_bytes: 1 << 20,
+            merge_blocks: 256,
             compact_min_bytes: 16 << 20,
             // As Kafka's delete.retention.ms.
             tombstone_retention_ms: 24 * 60 * 60 * 1000,
@@ -79,7 +74,7 @@ impl Default for LogOptions {
 
 /// What the log's own thread and its callers share.
 pub(crate) struct Shared {
-    pub(crate) store: Box<dyn BlockStore>,
+    pub(crate) segments: Segments,
     pub(crate) catalog: Catalog,
     pub(crate) options: LogOptions,
     pub(crate) clock: Arc<dyn Clock>,
@@ -87,6 +82,8 @@ pub(crate) struct Shared {
     writing: Mutex<()>,
     version: Mutex<u64>,
     grown: Condvar,
+    /// Held by who tidies up: one at a time.
+    tidying: Mutex<cleaning::Damaged>,
     unsynced: AtomicBool,
     ended: Mutex<bool>,
     ending: Condvar,
@@ -98,14 +95,42 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Shared {
     /// Writes outside of commits: retention, compaction. Nothing is written for a topic that was deleted meanwhile.
-    pub(crate) fn rewrite(&self, topic: &Topic, changes: Vec<Change>) -> Result<bool> {
+    pub(crate) fn rewrite(&self, topic: &Topic, changes: Changes<'_>) -> Result<()> {
+        self.rewrite_if(|log| {
+            let known = log.catalog.topic(&topic.info.name)?;
+            (known.number == topic.number).then_some(changes)
+        })
+    }
+
+    /// Writes what `decide` says, while nobody else writes.
+    pub(crate) fn rewrite_if<'a>(&self, decide: impl FnOnce(&Shared) -> Option<Changes<'a>>) -> Result<()> {
         let _writing = lock(&self.writing);
-        if self.catalog.topic(&topic.info.name).is_none_or(|known| known.number != topic.number) {
-            return Ok(false);
+        match decide(self) {
+            Some(changes) => self.write(changes, false),
+            None => Ok(()),
         }
-        self.store.write(changes, false)?;
+    }
+
+    /// Writes while `writing` is held.
+    fn write(&self, changes: Changes<'_>, durable: bool) -> Result<()> {
+        self.segments.write(changes, durable)?;
         self.unsynced.store(true, Ordering::Release);
-        Ok(true)
+        Ok(())
+    }
+
+    fn is_durable(&self) -> bool {
+        self.options.sync == SyncPolicy::Always
+    }
+
+    /// Batches of a partition from the one that holds `offset`. What lies before damage is still good; only a read
+    /// that begins at the damage fails.
+    pub(crate) fn read(&self, partition: &Partition, offset: Offset, max_bytes: usize) -> Result<Vec<Batch>> {
+        let located = self.segments.locate(partition.key, offset, max_bytes);
+        let (batches, failure) = reading::read(&partition.name, &located);
+        match failure {
+            Some(error) if batches.is_empty() => Err(error),
+            _ => Ok(batches),
+        }
     }
 
     /// Body of the thread that brings commits to the disk.
@@ -113,7 +138,7 @@ impl Shared {
         loop {
             let waited = self.ending.wait_timeout_while(lock(&self.ended), interval, |ended| !*ended);
             let ended = *waited.unwrap_or_else(PoisonError::into_inner).0;
-            if self.unsynced.swap(false, Ordering::AcqRel) && self.store.sync().is_err() {
+            if self.unsynced.swap(false, Ordering::AcqRel) && self.segments.sync().is_err() {
                 // The store refuses every later write, and the next commit tells why.
                 return;
             }
@@ -139,42 +164,43 @@ impl EmbeddedLog {
     /// Opens the log in a directory, which is made when it is missing.
     ///
     /// # Errors
-    /// `DataDirectory` when it is open already or was written by a newer version; `Corrupt` when its index makes no
-    /// sense; `Storage` when the disk refuses.
+    /// `DataDirectory` when it is open already, was written by a newer version or is something else; `Corrupt` when it
+    /// is damaged so that nobody knows what is missing; `Storage` when the disk refuses.
     pub fn open(path: &Path, options: LogOptions, clock: Arc<dyn Clock>) -> Result<EmbeddedLog> {
-        let store = DiskStore::open(path, &options)?;
-        EmbeddedLog::on(Box::new(store), options, clock)
+        EmbeddedLog::open_in(Arc::new(RealFiles), path, options, clock)
     }
 
-    /// A log in memory, gone with its value; the same code on another store.
+    /// A log in memory, gone with its value; the same code on other files.
     ///
     /// # Errors
     /// None that can be expected.
     pub fn in_memory(clock: Arc<dyn Clock>) -> Result<EmbeddedLog> {
-        let options = LogOptions { sync: SyncPolicy::Never, ..LogOptions::default() };
-        EmbeddedLog::on(Box::new(MemoryStore::default()), options, clock)
+        let options =
+            LogOptions { sync: SyncPolicy::Never, segment_bytes: MEMORY_SEGMENT_BYTES, ..LogOptions::default() };
+        EmbeddedLog::open_in(Arc::new(MemoryFiles::default()), Path::new("log"), options, clock)
     }
 
-    /// A log in memory that [`EmbeddedLog::crash`] can take back to its last sync, for the simulator.
+    /// Opens the log in a directory of any file system, such as one that loses power.
     ///
     /// # Errors
-    /// None that can be expected.
-    pub fn in_memory_with(options: LogOptions, clock: Arc<dyn Clock>) -> Result<EmbeddedLog> {
-        let options = LogOptions { sync: SyncPolicy::Never, ..options };
-        EmbeddedLog::on(Box::new(MemoryStore::that_can_crash()), options, clock)
-    }
-
-    fn on(store: Box<dyn BlockStore>, options: LogOptions, clock: Arc<dyn Clock>) -> Result<EmbeddedLog> {
-        check_format(&*store)?;
-        let catalog = Catalog::load(&*store)?;
+    /// See [`EmbeddedLog::open`].
+    pub fn open_in(
+        files: Arc<dyn Files>,
+        path: &Path,
+        options: LogOptions,
+        clock: Arc<dyn Clock>,
+    ) -> Result<EmbeddedLog> {
+        let segments = Segments::open(files, path, options.segment_bytes)?;
+        let catalog = Catalog::load(&segments)?;
         let shared = Arc::new(Shared {
-            store,
+            segments,
             catalog,
             options,
             clock,
             writing: Mutex::default(),
             version: Mutex::new(1),
             grown: Condvar::new(),
+            tidying: Mutex::default(),
             unsynced: AtomicBool::new(false),
             ended: Mutex::default(),
             ending: Condvar::new(),
@@ -190,65 +216,81 @@ impl EmbeddedLog {
         Ok(EmbeddedLog { shared, membership: Membership::default(), syncing })
     }
 
-    /// A power failure: everything since the last sync is gone. Only a log made by [`EmbeddedLog::in_memory_with`] has
-    /// one; the value must not be used by anybody meanwhile.
-    ///
-    /// # Errors
-    /// None that can be expected.
-    pub fn crash(&self) -> Result<()> {
-        let _writing = lock(&self.shared.writing);
-        self.shared.store.crash();
-        self.shared.catalog.replace(Catalog::load(&*self.shared.store)?);
-        Ok(())
-    }
-
-    /// Changes of one append, cut into blocks.
-    fn append_changes(
-        &self,
-        partition: &Partition,
-        base_offset: Offset,
-        mut records: BatchBuilder,
-        changes: &mut Vec<Change>,
-    ) -> u64 {
-        records.stamp_missing(self.shared.clock.now_ms());
-        let (mut bytes, mut base_offset) = (0, base_offset);
-        for part in records.split(self.shared.options.block_bytes) {
-            let header = BlockHeader {
-                base_offset,
-                next_offset: base_offset + Offset::from(part.len()),
-                last_timestamp: part.last_timestamp(),
-                count: part.len(),
-            };
-            let block = block::write(&header, part.as_bytes());
-            bytes += block.len() as u64;
-            changes.push(Change::put(Space::Blocks, partition.key.block(base_offset), block));
-            base_offset = header.next_offset;
-        }
-        bytes
+    /// What opening had to cut off, as a sentence for the user: the end of a commit that a crash has interrupted.
+    pub fn notice(&self) -> Option<&str> {
+        self.shared.segments.notice()
     }
 }
 
-fn check_format(store: &dyn BlockStore) -> Result<()> {
-    match store.get(Space::Meta, keys::FORMAT)? {
-        None => store.write(vec![Change::put(Space::Meta, keys::FORMAT, FORMAT.to_le_bytes().to_vec())], true),
-        Some(bytes) if bytes == FORMAT.to_le_bytes() => Ok(()),
-        Some(bytes) => {
-            let number = bytes.first_chunk::<4>().map_or(0, |bytes| u32::from_le_bytes(*bytes));
-            let message = format!(
-                "the log has format {number}, this version of beltline reads format {FORMAT}; use the version that wrote it"
-            );
-            Err(Error::new(ErrorKind::DataDirectory, message))
-        }
+/// Where the records of one append go.
+struct Place {
+    partition: Arc<Partition>,
+    base_offset: Offset,
+    end: Offset,
+    parts: Vec<BatchPart>,
+}
+
+impl Place {
+    /// The blocks of the append; `records` are all of its records.
+    fn blocks<'a>(&self, records: &'a [u8]) -> impl Iterator<Item = (BlockHeader, &'a [u8])> {
+        let mut next_offset = self.base_offset;
+        self.parts.iter().map(move |part| {
+            let base_offset = next_offset;
+            next_offset += Offset::from(part.count);
+            let (partition, last_timestamp) = (self.partition.key, part.last_timestamp);
+            (BlockHeader { partition, base_offset, next_offset, last_timestamp }, &records[part.range.clone()])
+        })
     }
+
+    fn bytes(&self) -> u64 {
+        self.parts.iter().map(|part| part.range.len() as u64).sum()
+    }
+}
+
+impl Shared {
+    /// Gives the records of a commit their places, while `writing` is held.
+    fn place(&self, appends: &mut [Append]) -> Result<(Vec<Option<Place>>, Vec<Appended>)> {
+        let mut places: Vec<Option<Place>> = Vec::with_capacity(appends.len());
+        let mut appended = Vec::with_capacity(appends.len());
+        for Append { target, records } in appends {
+            let partition = self.catalog.partition(target)?;
+            // The same partition may come twice in one commit.
+            let known = places.iter().rev().flatten().find(|other| other.partition.key == partition.key);
+            let base_offset = known.map_or_else(|| partition.range().end, |other| other.end);
+            appended.push(Appended::contiguous(base_offset, records.len()));
+            if records.is_empty() {
+                places.push(None);
+                continue;
+            }
+            let end = base_offset + Offset::from(records.len());
+            match partition.timestamps {
+                TimestampType::CreateTime => records.stamp_missing(self.clock.now_ms()),
+                TimestampType::LogAppendTime => records.stamp_all(self.clock.now_ms()),
+            }
+            let parts = records.cut(self.options.block_bytes);
+            places.push(Some(Place { partition, base_offset, end, parts }));
+        }
+        Ok((places, appended))
+    }
+}
+
+/// The offsets of a partition, if `offset` is one of them or the end.
+fn within(partition: &Partition, offset: Offset) -> Result<OffsetRange> {
+    let range = partition.range();
+    if offset < range.start || offset > range.end {
+        let (name, start, end) = (&partition.name, range.start, range.end);
+        let message = format!("{name}: there is no offset {offset}, the partition holds {start} to {end}");
+        return Err(Error::new(ErrorKind::OffsetOutOfRange, message));
+    }
+    Ok(range)
 }
 
 impl Log for EmbeddedLog {
     fn create_topics(&self, wanted: &[TopicSpec]) -> Result<()> {
         let _writing = lock(&self.shared.writing);
-        let stored = self.shared.store.get(Space::Meta, keys::NEXT_TOPIC)?;
-        let mut number =
-            stored.and_then(|bytes| bytes.first_chunk::<4>().map(|bytes| u32::from_le_bytes(*bytes))).unwrap_or(0);
-        let (mut topics, mut changes): (Vec<Topic>, Vec<Change>) = Default::default();
+        let stored = self.shared.segments.fact(keys::NEXT_TOPIC);
+        let mut number = stored.as_deref().and_then(keys::stored_number).unwrap_or(0);
+        let (mut topics, mut changes): (Vec<Topic>, Vec<FactChange>) = Default::default();
         for spec in wanted {
             catalog::check(spec)?;
             let twice = topics.iter().any(|topic| topic.info.name == spec.name);
@@ -256,16 +298,15 @@ impl Log for EmbeddedLog {
                 continue;
             }
             let topic = Topic::empty(number, spec.clone());
-            changes.push(Change::put(Space::Meta, keys::topic(&spec.name), topic.encode()));
+            changes.push(FactChange::put(keys::topic(&spec.name), topic.encode()));
             topics.push(topic);
             number += 1;
         }
         if topics.is_empty() {
             return Ok(());
         }
-        changes.push(Change::put(Space::Meta, keys::NEXT_TOPIC, number.to_le_bytes().to_vec()));
-        self.shared.store.write(changes, self.shared.options.sync == SyncPolicy::Always)?;
-        self.shared.unsynced.store(true, Ordering::Release);
+        changes.push(FactChange::put(keys::NEXT_TOPIC, number.to_le_bytes()));
+        self.shared.write(Changes::of_facts(changes), self.shared.is_durable())?;
         topics.into_iter().for_each(|topic| self.shared.catalog.insert(topic));
         Ok(())
     }
@@ -281,65 +322,33 @@ impl Log for EmbeddedLog {
     fn delete_topic(&self, name: &str) -> Result<()> {
         let _writing = lock(&self.shared.writing);
         let Some(topic) = self.shared.catalog.topic(name) else { return Ok(()) };
-        let mut changes = vec![Change::remove(Space::Meta, keys::topic(name))];
-        for partition in &topic.partitions {
-            let key = partition.key;
-            self.shared.store.scan(Space::Blocks, &key.block(0), &key.end(), &mut |key, _| {
-                changes.push(Change::remove(Space::Blocks, key));
-                ControlFlow::Continue(())
-            })?;
+        // Its blocks do not count once it is gone.
+        let mut changes = vec![FactChange::remove(keys::topic(name))];
+        {
+            let index = self.shared.segments.index();
+            let facts = index.facts(keys::OFFSET).chain(index.facts(keys::START));
+            let its = facts.filter(|(key, _)| keys::partition_of(key).is_some_and(|key| key.topic == topic.number));
+            changes.extend(its.map(|(key, _)| FactChange::remove(key)));
         }
-        let number = topic.number.to_be_bytes();
-        let end = [keys::OFFSET, &[0xff]].concat();
-        self.shared.store.scan(Space::Meta, keys::OFFSET, &end, &mut |key, _| {
-            if key.len() >= 8 && key[key.len() - 8..key.len() - 4] == number {
-                changes.push(Change::remove(Space::Meta, key));
-            }
-            ControlFlow::Continue(())
-        })?;
-        self.shared.store.write(changes, self.shared.options.sync == SyncPolicy::Always)?;
-        self.shared.unsynced.store(true, Ordering::Release);
+        self.shared.write(Changes::of_facts(changes), self.shared.is_durable())?;
         self.shared.catalog.remove(name);
         Ok(())
     }
 
     fn fetch(&self, wanted: &TopicPartition, offset: Offset, max_bytes: usize) -> Result<Fetched> {
         let partition = self.shared.catalog.partition(wanted)?;
-        let range = partition.range();
-        if offset < range.start || offset > range.end {
-            let (start, end) = (range.start, range.end);
-            let message = format!("{wanted}: there is no offset {offset}, the partition holds {start} to {end}");
-            return Err(Error::new(ErrorKind::OffsetOutOfRange, message));
-        }
-        let mut found = Fetched { batches: Vec::new(), range, next_offset: offset };
+        let range = within(&partition, offset)?;
         if offset == range.end {
-            return Ok(found);
+            return Ok(Fetched { batches: Vec::new(), range, next_offset: offset });
         }
-        let (store, key) = (&self.shared.store, partition.key);
-        let located = |error: Error| Error::new(error.kind(), format!("{wanted}, offset {offset}")).with_source(error);
-        let first = store.last_key(Space::Blocks, &key.block(0), &key.block(offset)).map_err(located)?;
-        let first = first.unwrap_or_else(|| key.block(offset).to_vec());
-        let (mut bytes, mut failure) = (0, None);
-        store
-            .scan(Space::Blocks, &first, &key.end(), &mut |key, value| {
-                let base = keys::block_offset(key).unwrap_or(0);
-                match block::read_batch(wanted, base, value) {
-                    Ok(batch) if batch.next_offset() <= offset => {}
-                    Ok(batch) => {
-                        bytes += value.len();
-                        found.next_offset = batch.next_offset();
-                        found.batches.push(batch);
-                    }
-                    Err(error) => failure = Some(error),
-                }
-                if bytes >= max_bytes || failure.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            })
-            .map_err(located)?;
-        match failure {
-            // What lies before the damage is still good; the next fetch begins at the damage.
-            Some(error) if found.batches.is_empty() => Err(error),
-            _ => Ok(found),
+        let batches = self.shared.read(&partition, offset, max_bytes)?;
+        if batches.is_empty() {
+            // Unless retention was quicker, there must have been something.
+            within(&partition, offset)?;
+            return Err(block::corrupt(wanted, offset, "is missing"));
         }
+        let next_offset = batches.last().map_or(offset, Batch::next_offset);
+        Ok(Fetched { batches, range, next_offset })
     }
 
     fn offsets(&self, partition: &TopicPartition) -> Result<OffsetRange> {
@@ -359,38 +368,29 @@ impl Log for EmbeddedLog {
     }
 
     fn commit(&self, request: CommitRequest) -> Result<CommitReceipt> {
-        let CommitRequest { group, appends, offsets } = request;
+        let CommitRequest { group, mut appends, offsets, losses: _ } = request;
         let _writing = lock(&self.shared.writing);
-        let mut changes = Vec::with_capacity(appends.len() + offsets.len());
-        let mut ends: Vec<(Arc<Partition>, Offset, u64)> = Vec::with_capacity(appends.len());
-        let mut appended = Vec::with_capacity(appends.len());
-        for append in appends {
-            let partition = self.shared.catalog.partition(&append.target)?;
-            // The same partition may come twice in one commit.
-            let known = ends.iter().rev().find(|(other, ..)| other.key == partition.key);
-            let base = known.map_or_else(|| partition.range().end, |(_, end, _)| *end);
-            let end = base + Offset::from(append.records.len());
-            appended.push(Appended::contiguous(base, append.records.len()));
-            if append.records.is_empty() {
-                continue;
+        let (places, appended) = self.shared.place(&mut appends)?;
+        let mut changes = Changes::default();
+        for (append, place) in appends.iter().zip(&places) {
+            if let Some(place) = place {
+                changes.blocks.extend(place.blocks(append.records.as_bytes()));
             }
-            let bytes = self.append_changes(&partition, base, append.records, &mut changes);
-            ends.push((partition, end, bytes));
         }
         for (partition, offset) in &offsets {
             let key = self.shared.catalog.partition(partition)?.key;
-            changes.push(Change::put(Space::Meta, keys::offset(&group, key), offset.to_le_bytes().to_vec()));
+            changes.facts.push(FactChange::put(keys::offset(&group, key), offset.to_le_bytes()));
         }
-        if changes.is_empty() {
+        if changes.blocks.is_empty() && changes.facts.is_empty() {
             return Ok(CommitReceipt { appended });
         }
-        self.shared.store.write(changes, self.shared.options.sync == SyncPolicy::Always)?;
-        self.shared.unsynced.store(true, Ordering::Release);
-        for (partition, end, bytes) in &ends {
-            partition.set_end(*end);
-            partition.fresh_bytes.fetch_add(*bytes, Ordering::Relaxed);
+        let has_grown = !changes.blocks.is_empty();
+        self.shared.write(changes, self.shared.is_durable())?;
+        for place in places.iter().flatten() {
+            place.partition.set_end(place.end);
+            place.partition.fresh_bytes.fetch_add(place.bytes(), Ordering::Relaxed);
         }
-        if !ends.is_empty() {
+        if has_grown {
             *lock(&self.shared.version) += 1;
             self.shared.grown.notify_all();
         }
@@ -400,37 +400,32 @@ impl Log for EmbeddedLog {
     fn committed(&self, group: &str, partitions: &[TopicPartition]) -> Result<Vec<Option<Offset>>> {
         let one = |partition: &TopicPartition| {
             let key = self.shared.catalog.partition(partition)?.key;
-            let stored = self.shared.store.get(Space::Meta, &keys::offset(group, key))?;
-            Ok(stored.and_then(|bytes| Some(Offset::from_le_bytes(*bytes.first_chunk()?))))
+            Ok(self.shared.segments.index().fact(&keys::offset(group, key)).and_then(keys::stored_offset))
         };
         partitions.iter().map(one).collect()
     }
 
     fn reset_group(&self, group: &str) -> Result<()> {
         let _writing = lock(&self.shared.writing);
-        let start = keys::group(group);
-        let end = [&start[..], &[0xff; 9]].concat();
-        let mut changes = Vec::new();
-        self.shared.store.scan(Space::Meta, &start, &end, &mut |key, _| {
-            changes.push(Change::remove(Space::Meta, key));
-            ControlFlow::Continue(())
-        })?;
-        self.shared.store.write(changes, self.shared.options.sync == SyncPolicy::Always)?;
-        self.shared.unsynced.store(true, Ordering::Release);
-        Ok(())
+        let changes: Vec<FactChange> = {
+            let (index, prefix) = (self.shared.segments.index(), keys::group(group));
+            index.facts(&prefix).map(|(key, _)| FactChange::remove(key)).collect()
+        };
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.shared.write(Changes::of_facts(changes), self.shared.is_durable())
     }
 
     fn groups(&self) -> Result<Vec<Arc<str>>> {
         let mut groups: Vec<Arc<str>> = Vec::new();
-        let end = [keys::OFFSET, &[0xff]].concat();
-        self.shared.store.scan(Space::Meta, keys::OFFSET, &end, &mut |key, _| {
+        for (key, _) in self.shared.segments.index().facts(keys::OFFSET) {
             if let Some(name) = keys::group_of(key)
                 && groups.last().is_none_or(|last| **last != *name)
             {
                 groups.push(Arc::from(name));
             }
-            ControlFlow::Continue(())
-        })?;
+        }
         // Keys sort by the length of the name first.
         groups.sort_unstable();
         Ok(groups)
@@ -440,17 +435,20 @@ impl Log for EmbeddedLog {
         let _writing = lock(&self.shared.writing);
         let mut changes = Vec::with_capacity(partitions.len());
         for partition in partitions {
-            let key = self.shared.catalog.partition(partition)?.key;
-            changes.push(Change::remove(Space::Meta, keys::offset(group, key)));
+            let key = keys::offset(group, self.shared.catalog.partition(partition)?.key);
+            if self.shared.segments.index().facts(&key).next().is_some() {
+                changes.push(FactChange::remove(key));
+            }
         }
-        self.shared.store.write(changes, self.shared.options.sync == SyncPolicy::Always)?;
-        self.shared.unsynced.store(true, Ordering::Release);
-        Ok(())
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.shared.write(Changes::of_facts(changes), self.shared.is_durable())
     }
 
     fn sync(&self) -> Result<()> {
         self.shared.unsynced.store(false, Ordering::Release);
-        self.shared.store.sync()
+        self.shared.segments.sync()
     }
 
     fn join(&self, _group: &str, topics: &[Arc<str>]) -> Result<()> {
@@ -484,11 +482,15 @@ impl Log for EmbeddedLog {
     }
 
     fn maintain(&self) -> Result<()> {
+        let mut damaged = lock(&self.shared.tidying);
+        // What goes wrong in one place must not keep the others from being tidied; the first cause is told.
+        let mut result = Ok(());
         for topic in self.shared.catalog.all() {
-            retention::apply(&self.shared, &topic)?;
-            compaction::apply(&self.shared, &topic)?;
+            result = result.and(retention::apply(&self.shared, &topic));
+            result = result.and(compaction::apply(&self.shared, &topic));
+            result = result.and(merging::apply(&self.shared, &topic));
         }
-        Ok(())
+        result.and(cleaning::apply(&self.shared, &mut damaged))
     }
 }
 
@@ -508,7 +510,3 @@ impl fmt::Debug for EmbeddedLog {
         formatter.debug_struct("EmbeddedLog").field("options", &self.shared.options).finish_non_exhaustive()
     }
 }
-
-#[cfg(test)]
-#[path = "embedded_tests.rs"]
-mod tests;

@@ -1,24 +1,32 @@
 //! The durable belt: the [`Log`] trait, shaped so that Apache Kafka maps onto it one to one, and the embedded log.
 //!
 //! - `embedded`: the [`Log`] on this machine; `catalog` knows its topics and where their partitions end
-//! - `block`: records as they are stored, with a checksum
-//! - `keys`: where what is stored
-//! - `block_store`: the ordered store below, on disk (`disk_store`) or in memory (`memory_store`)
+//! - `segments`: the files below, written once and at their end; `segment` is one of them, `frame` one commit in it,
+//!   `block` the records of one append with their checksum
+//! - `index`: what is known without asking the disk; `keys` names its facts
 //! - `membership`: the group of one that reads an embedded log
-//! - `retention`, `compaction`: letting old records go
+//! - `recovery`: opening a log after whatever has happened
+//! - `reading`: blocks from the disk
+//! - `retention`, `compaction`: letting old records go; `merging` makes one block of many small ones; `cleaning` gives
+//!   the place back
 //! - `data_directory`: who may use a directory
 
 mod block;
-mod block_store;
 mod catalog;
+mod cleaning;
 mod compaction;
 mod data_directory;
-mod disk_store;
 mod embedded;
+mod frame;
+mod index;
 mod keys;
 mod membership;
-mod memory_store;
+mod merging;
+mod reading;
+mod recovery;
 mod retention;
+mod segment;
+mod segments;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -109,7 +117,10 @@ pub trait Log: Send + Sync {
     /// Appends records and moves a group's offsets: all of it or nothing.
     ///
     /// # Errors
-    /// `NotFound` for a partition that does not exist; `Storage` when the disk refuses (nothing was written).
+    /// `NotFound` for a partition that does not exist; `Storage` when the disk refuses (nothing was written). Where there
+    /// are groups, `Aborted` when nothing was written and it may be repeated, as when [`GroupEvent::Lost`] was returned by
+    /// [`Log::poll_group`] more often than `request.losses` says; `Fenced` when another has taken this one's place;
+    /// `Unavailable` when nobody knows what became of it.
     fn commit(&self, request: CommitRequest) -> Result<CommitReceipt>;
 
     /// The committed offset of each partition, `None` where the group has none.
@@ -178,7 +189,8 @@ pub trait Log: Send + Sync {
     /// Why nothing can be read or written at present; `None` when all is well. Does not block.
     fn trouble(&self) -> Option<String>;
 
-    /// Applies retention and compaction once; called from a background thread every few seconds.
+    /// Applies retention and compaction once, and gives back what nothing needs any more; called from a background
+    /// thread every few seconds.
     ///
     /// # Errors
     /// Only what the disk says.

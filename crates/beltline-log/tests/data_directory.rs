@@ -57,3 +57,26 @@ fn a_path_that_is_no_directory_is_refused() {
     put(&directory.path().join("file"), "");
     assert!(refused(&directory.path().join("file")).to_string().contains("cannot be used"));
 }
+
+#[test]
+fn workers_beside_one_another_have_places_that_they_find_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let base = directory.path().join("data");
+    let (first, second) =
+        (DataDirectory::open_place(&base, "one").unwrap(), DataDirectory::open_place(&base, "two").unwrap());
+    assert_eq!((first.path(), second.path()), (&*base.join("worker-0"), &*base.join("worker-1")));
+    let names = (first.identity().unwrap(), second.identity().unwrap());
+    assert_ne!(names.0, names.1);
+    assert_eq!(first.identity().unwrap(), names.0);
+    drop(first);
+    let again = DataDirectory::open_place(&base, "three").unwrap();
+    assert_eq!((again.path(), again.identity().unwrap()), (&*base.join("worker-0"), names.0));
+}
+
+#[test]
+fn a_place_below_a_foreign_directory_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    RealFiles.create(&directory.path().join("notes.txt")).unwrap();
+    let error = DataDirectory::open_place(directory.path(), "one").unwrap_err();
+    assert!(error.to_string().contains("notes.txt"), "{error}");
+}

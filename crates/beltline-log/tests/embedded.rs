@@ -1,20 +1,26 @@
 //! The log through its trait, on disk and in memory alike.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use beltline_env::{Clock, ManualClock, SystemClock, spawn_thread};
+use beltline_env::{Clock, ManualClock, MemoryFiles, SystemClock, spawn_thread};
 use beltline_log::{EmbeddedLog, GroupEvent, Log, LogOptions, SyncPolicy};
 use beltline_types::{
-    Append, Appended, BatchBuilder, CommitRequest, ErrorKind, Offset, OffsetRange, TopicPartition, TopicSpec,
-    encode_headers,
+    Append, Appended, BatchBuilder, CommitRequest, ErrorKind, Offset, OffsetRange, TimestampType, TopicPartition,
+    TopicSpec, encode_headers,
 };
+
+fn in_memory(files: &MemoryFiles, options: &LogOptions, clock: &Arc<ManualClock>) -> EmbeddedLog {
+    let options = LogOptions { sync: SyncPolicy::Never, ..options.clone() };
+    EmbeddedLog::open_in(Arc::new(files.clone()), Path::new("log"), options, clock.clone()).unwrap()
+}
 
 /// Runs a test on a fresh log of each kind.
 fn on_each(options: &LogOptions, test: impl Fn(&EmbeddedLog, &ManualClock)) {
     let clock = Arc::new(ManualClock::default());
-    test(&EmbeddedLog::in_memory_with(options.clone(), clock.clone()).unwrap(), &clock);
+    test(&in_memory(&MemoryFiles::default(), options, &clock), &clock);
     let (clock, directory) = (Arc::new(ManualClock::default()), tempfile::tempdir().unwrap());
     test(&EmbeddedLog::open(directory.path(), options.clone(), clock.clone()).unwrap(), &clock);
 }
@@ -49,6 +55,28 @@ fn read(log: &EmbeddedLog, topic: &str, partition: u32, mut offset: Offset) -> V
 fn values(log: &EmbeddedLog, topic: &str) -> Vec<String> {
     let start = log.offsets(&TopicPartition::new(topic, 0)).unwrap().start;
     read(log, topic, 0, start).into_iter().map(|(_, value)| value).collect()
+}
+
+#[test]
+fn a_topic_can_carry_the_time_of_the_append() {
+    let (files, clock) = (MemoryFiles::default(), Arc::new(ManualClock::default()));
+    let log = in_memory(&files, &LogOptions::default(), &clock);
+    let appended = TopicSpec { timestamps: TimestampType::LogAppendTime, ..TopicSpec::new("appended", 1) };
+    log.create_topics(&[appended, TopicSpec::new("created", 1)]).unwrap();
+    let now = clock.now_ms();
+    let times = |log: &EmbeddedLog, topic| -> Vec<i64> {
+        let mut given = BatchBuilder::default();
+        [7, -1].into_iter().for_each(|time| given.push(None, Some(b"v"), &[], time));
+        let base = append(log, topic, 0, given);
+        let found = log.fetch(&TopicPartition::new(topic, 0), base, 1).unwrap();
+        found.batches[0].iter().map(|record| record.timestamp).collect()
+    };
+    assert_eq!(times(&log, "appended"), [now, now]);
+    assert_eq!(times(&log, "created"), [7, now]);
+    drop(log);
+    let log = in_memory(&files, &LogOptions::default(), &clock);
+    assert_eq!(log.topic("appended").unwrap().unwrap().timestamps, TimestampType::LogAppendTime);
+    assert_eq!(times(&log, "appended"), [now, now]);
 }
 
 #[test]
@@ -99,6 +127,7 @@ fn a_commit_is_all_or_nothing() {
             group: "g".into(),
             appends: vec![Append { target: TopicPartition::new("t", 0), records: records(&["a"]) }],
             offsets: vec![(TopicPartition::new("nope", 0), 1)],
+            ..CommitRequest::default()
         };
         assert_eq!(log.commit(bad).unwrap_err().kind(), ErrorKind::NotFound);
         assert_eq!(log.offsets(&TopicPartition::new("t", 0)).unwrap().end, 0);
@@ -107,6 +136,7 @@ fn a_commit_is_all_or_nothing() {
             group: "g".into(),
             appends: vec![twice("a"), twice("b")],
             offsets: vec![(TopicPartition::new("t", 0), 1)],
+            ..CommitRequest::default()
         };
         assert_eq!(log.commit(good).unwrap().appended, [Appended::contiguous(0, 1), Appended::contiguous(1, 1)]);
         assert_eq!(values(log, "t"), ["a", "b"]);
@@ -167,7 +197,7 @@ fn a_large_append_becomes_several_blocks() {
 fn old_records_go_by_age_and_by_size_but_never_the_last_block() {
     on_each(&LogOptions::default(), |log, clock| {
         let aged = TopicSpec { retention_ms: Some(1000), ..TopicSpec::new("aged", 1) };
-        let sized = TopicSpec { retention_bytes: Some(150), ..TopicSpec::new("sized", 1) };
+        let sized = TopicSpec { retention_bytes: Some(70), ..TopicSpec::new("sized", 1) };
         log.create_topics(&[aged, sized]).unwrap();
         for value in ["a", "b", "c", "d", "e"] {
             append(log, "aged", 0, records(&[value]));
@@ -262,14 +292,17 @@ fn a_reader_is_woken_by_an_append() {
 
 #[test]
 fn a_power_failure_takes_back_whole_commits() {
-    let log = EmbeddedLog::in_memory_with(LogOptions::default(), Arc::new(ManualClock::default())).unwrap();
+    let (files, clock) = (MemoryFiles::default(), Arc::new(ManualClock::default()));
+    let log = in_memory(&files, &LogOptions::default(), &clock);
     log.create_topics(&[TopicSpec::new("t", 1)]).unwrap();
     append(&log, "t", 0, records(&["kept"]));
     log.sync().unwrap();
     let offsets = vec![(TopicPartition::new("t", 0), 1)];
     let appends = vec![Append { target: TopicPartition::new("t", 0), records: records(&["lost"]) }];
-    log.commit(CommitRequest { group: "g".into(), appends, offsets }).unwrap();
-    log.crash().unwrap();
+    log.commit(CommitRequest { group: "g".into(), appends, offsets, ..CommitRequest::default() }).unwrap();
+    files.crash();
+    drop(log);
+    let log = in_memory(&files, &LogOptions::default(), &clock);
     assert_eq!(values(&log, "t"), ["kept"]);
     assert_eq!(log.committed("g", &[TopicPartition::new("t", 0)]).unwrap(), [None]);
     assert_eq!(append(&log, "t", 0, records(&["again"])), 1);
@@ -296,4 +329,24 @@ fn the_only_member_gets_every_partition_once_and_anew_after_it_left() {
         // The interruption was meant for the poll that comes next, however long it would wait.
         assert_eq!(log.poll_group(Duration::from_secs(60)).unwrap(), None);
     });
+}
+
+#[test]
+fn groups_are_listed_and_single_offsets_forgotten() {
+    let log = EmbeddedLog::in_memory(Arc::new(ManualClock::default())).unwrap();
+    log.create_topics(&[TopicSpec::new("t", 2)]).unwrap();
+    let partitions = [TopicPartition::new("t", 0), TopicPartition::new("t", 1)];
+    assert!(log.groups().unwrap().is_empty());
+    for group in ["zebra", "a", "middle"] {
+        let offsets = partitions.iter().map(|partition| (partition.clone(), 0)).collect();
+        log.commit(CommitRequest { group: Arc::from(group), offsets, ..CommitRequest::default() }).unwrap();
+    }
+    assert_eq!(log.groups().unwrap(), [Arc::from("a"), Arc::from("middle"), Arc::from("zebra")]);
+    log.forget_offsets("a", &partitions[..1]).unwrap();
+    log.forget_offsets("a", &partitions[..1]).unwrap();
+    assert_eq!(log.committed("a", &partitions).unwrap(), [None, Some(0)]);
+    log.forget_offsets("a", &partitions[1..]).unwrap();
+    assert_eq!(log.groups().unwrap(), [Arc::from("middle"), Arc::from("zebra")]);
+    let nowhere = TopicPartition::new("t", 2);
+    assert_eq!(log.forget_offsets("zebra", &[nowhere]).unwrap_err().kind(), ErrorKind::NotFound);
 }

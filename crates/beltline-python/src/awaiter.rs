@@ -1,14 +1,14 @@
 //! The companion of a stream that `await` drives: one object for all events of the stream.
 //!
-//! It cannot be the stream itself: `for` and `await` call the same slot of a type and expect different things of it.
+//! It cannot be the stream itself: `for` and `await` call the same slot of a type and expect different things of it. Its
+//! slots are written by hand, in `raw::stepping`.
 
-use std::sync::atomic::{AtomicU8, Ordering};
-
-use pyo3::exceptions::{PyBaseException, PyRuntimeError, PyStopAsyncIteration};
+use pyo3::exceptions::{PyBaseException, PyRuntimeError, PyStopAsyncIteration, PyStopIteration};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyType};
 
+use crate::made::Made;
 use crate::raw::guarded::Guarded;
 use crate::raw::stop::raise_stop_iteration;
 use crate::step::{self, Step};
@@ -17,33 +17,67 @@ use crate::stream::Stream;
 /// What it is called in errors.
 const AWAITER: &str = "the awaiter of a stream";
 
-/// `__next__` was called by the interpreter: a value leaves as `StopIteration`.
-const BY_NEXT: u8 = 0;
-/// `__next__` was called by `am_send`: a value is returned.
-const BY_SEND: u8 = 1;
-/// As before, and the value that was returned ends the await.
-const RETURNED: u8 = 2;
-
 /// What `Stream.__anext__` returns.
-#[pyclass(frozen, module = "beltline._native", name = "StreamAwaiter")]
+#[pyclass(frozen, subclass, module = "beltline._native", name = "StreamAwaiterBase")]
 pub struct Awaiter {
+    made: Made,
     /// Only from `__anext__` to the event: a stream that nobody awaits must not be kept by its own companion.
     stream: Guarded<Option<Py<Stream>>>,
-    called: AtomicU8,
     stop: Guarded<Option<Py<PyAny>>>,
 }
 
 impl Awaiter {
-    pub fn new() -> Self {
-        Awaiter { stream: Guarded::new(None), called: AtomicU8::new(BY_NEXT), stop: Guarded::new(None) }
-    }
-
     /// The stream is asked for an event.
-    #[inline]
     pub fn begin(&self, stream: &Bound<'_, Stream>) -> PyResult<()> {
         let before = self.stream.hold(stream.py(), AWAITER)?.replace(stream.clone().unbind());
         drop(before);
         Ok(())
+    }
+
+    /// As [`Awaiter::begin`], unless it was begun before.
+    #[inline]
+    pub fn quick_begin(&self, stream: &Bound<'_, Stream>) -> Option<()> {
+        let mut begun = self.stream.try_hold(stream.py())?;
+        if begun.is_some() {
+            return None;
+        }
+        *begun = Some(stream.clone().unbind());
+        Some(())
+    }
+
+    /// The stream that is asked, which is given up with the event.
+    #[inline]
+    pub fn quick_take<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Stream>> {
+        self.stream.try_hold(py)?.take().map(|stream| stream.into_bound(py))
+    }
+
+    /// One step the whole way. `stream` is what [`Awaiter::quick_take`] gave, `taken` whether it has a record to decode.
+    ///
+    /// # Errors
+    /// What the step raises; `StopAsyncIteration` at the end; `RuntimeError` when nobody asked.
+    pub fn go_on(&self, py: Python<'_>, stream: Option<&Bound<'_, Stream>>, taken: bool) -> PyResult<Given> {
+        let Some(stream) = stream else {
+            // The quick way is refused while the slot is in use, too.
+            self.stream.hold(py, AWAITER)?;
+            return Err(PyRuntimeError::new_err("this was awaited before; ask the stream for the next event"));
+        };
+        match step::resume(stream, step::Caller::Await, taken)? {
+            Step::Event(value) => Ok(Given::Event(value)),
+            Step::Suspend(value) => {
+                *self.stream.hold(py, AWAITER)? = Some(stream.clone().unbind());
+                Ok(Given::Suspend(value))
+            }
+            Step::End => Err(PyStopAsyncIteration::new_err(())),
+        }
+    }
+
+    /// Has an event leave as `StopIteration`; the caller returns null to the interpreter at once.
+    #[inline]
+    pub fn leave(&self, py: Python<'_>, value: Py<PyAny>) {
+        match self.stop.try_hold(py) {
+            Some(mut stop) => raise_stop_iteration(py, &mut stop, value),
+            None => raise_stop_iteration(py, &mut None, value),
+        }
     }
 
     /// Waits no longer.
@@ -51,64 +85,30 @@ impl Awaiter {
         let stream = self.stream.hold(py, AWAITER)?.take();
         stream.map_or(Ok(()), |stream| stream.get().stop_waiting(py))
     }
+}
 
-    /// The next `__next__` is called by `am_send`.
-    #[cfg(not(Py_3_12))]
-    #[inline]
-    pub fn expect_send(&self) {
-        self.called.store(BY_SEND, Ordering::Relaxed);
-    }
-
-    /// Whether the value that `__next__` gave ends the await.
-    #[cfg(not(Py_3_12))]
-    #[inline]
-    pub fn was_return(&self) -> bool {
-        self.called.swap(BY_NEXT, Ordering::Relaxed) == RETURNED
-    }
+/// What an awaiter has for the interpreter.
+pub enum Given {
+    /// The await ends with this.
+    Event(Py<PyAny>),
+    /// To be yielded to the event loop.
+    Suspend(Py<PyAny>),
 }
 
 #[pymethods]
 impl Awaiter {
-    #[inline]
-    fn __await__(slf: Py<Self>) -> Py<Self> {
-        slf
-    }
-
-    #[inline]
-    fn __iter__(slf: Py<Self>) -> Py<Self> {
-        slf
-    }
-
-    #[inline]
-    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        let by_send = self.called.load(Ordering::Relaxed) == BY_SEND;
-        let stream = self.stream.hold(py, AWAITER)?.take();
-        let Some(stream) = stream else {
-            return Err(PyRuntimeError::new_err("this was awaited before; ask the stream for the next event"));
-        };
-        match step::step(stream.bind(py), step::Caller::Await) {
-            Ok(Step::Event(value)) if by_send => {
-                self.called.store(RETURNED, Ordering::Relaxed);
-                Ok(Some(value))
-            }
-            Ok(Step::Event(value)) => {
-                let mut stop = self.stop.hold(py, AWAITER)?;
-                raise_stop_iteration(py, &mut stop, value);
-                Ok(None)
-            }
-            Ok(Step::Suspend(value)) => {
-                *self.stream.hold(py, AWAITER)? = Some(stream);
-                Ok(Some(value))
-            }
-            Ok(Step::End) => Err(PyStopAsyncIteration::new_err(())),
-            Err(error) => Err(error),
-        }
+    #[new]
+    fn new() -> Self {
+        Awaiter { made: Made::new(), stream: Guarded::new(None), stop: Guarded::new(None) }
     }
 
     /// As for a generator; the value is of no use here.
-    fn send(&self, py: Python<'_>, _value: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyAny>>> {
-        self.called.store(BY_NEXT, Ordering::Relaxed);
-        self.__next__(py)
+    fn send(&self, py: Python<'_>, _value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let stream = self.quick_take(py);
+        match self.go_on(py, stream.as_ref(), false)? {
+            Given::Event(value) => Err(PyStopIteration::new_err((value,))),
+            Given::Suspend(value) => Ok(value),
+        }
     }
 
     /// Stops waiting and raises: this is how a task is cancelled.
@@ -140,6 +140,9 @@ impl Awaiter {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if !self.made.is_finished() {
+            return Ok(());
+        }
         if let Some(stream) = self.stream.visit(&visit) {
             visit.call(&*stream)?;
         }

@@ -10,7 +10,7 @@ use beltline_engine::{CoreOptions, Guarantee, StartFrom, SubscriptionId, TableSp
 use beltline_env::{Clock, ManualClock, SystemClock};
 use beltline_log::SyncPolicy;
 use beltline_table::ValueForm;
-use beltline_types::{Cleanup, TopicSpec};
+use beltline_types::{Cleanup, TimestampType, TopicSpec};
 use beltline_worker::{Local, LocalOptions, Waker};
 use pyo3::exceptions::{PyBufferError, PyRuntimeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -21,22 +21,14 @@ use pyo3::types::{PyDict, PyList};
 use crate::errors::{ForPython, raise, timed_out, to_python};
 use crate::inner::{Aftermath, Inner, Record, Shared};
 use crate::raw::guarded::{Guarded, Hold};
+use crate::raw::thread::current_thread;
 use crate::subscription::Subscription;
 use crate::table::Table;
 use crate::waker::LoopWaker;
-use crate::{fork, headers, health, sleep};
+use crate::{fork, headers, health, kafka, sleep};
 
 /// The longest wait without a look for signals.
 const SIGNAL_CHECK: Duration = Duration::from_millis(50);
-
-thread_local! {
-    /// Its address is a name for the thread, cheaper than the thread's id.
-    static THREAD_MARK: u8 = const { 0 };
-}
-
-fn thread_mark() -> usize {
-    THREAD_MARK.with(|mark| std::ptr::from_ref(mark).addr())
-}
 
 /// One worker: log, engine core, tables and commit units, turned by the thread that called `start`.
 #[pyclass(frozen, module = "beltline._native", weakref)]
@@ -45,7 +37,7 @@ pub struct Belt {
     app_id: String,
     inner: Guarded<Inner>,
     pub shared: Arc<Shared>,
-    /// Mark of the thread that started it; 0 before.
+    /// Name of the thread that started it; 0 before.
     owner: AtomicUsize,
     made_in: u32,
 }
@@ -59,10 +51,19 @@ impl Belt {
     pub fn enter(&self, py: Python<'_>) -> PyResult<Hold<'_, Inner>> {
         fork::check(self.made_in)?;
         let owner = self.owner.load(Ordering::Relaxed);
-        if owner != 0 && owner != thread_mark() {
+        if owner != 0 && owner != current_thread() {
             return Err(wrong_thread());
         }
         self.inner.hold(py, "the belt")
+    }
+
+    /// As [`Belt::enter`], where an error would only lead to a slower way that reports it.
+    #[inline(always)]
+    pub fn try_enter(&self, py: Python<'_>) -> Option<Hold<'_, Inner>> {
+        if self.made_in != fork::generation() || self.owner.load(Ordering::Relaxed) != current_thread() {
+            return None;
+        }
+        self.inner.try_hold(py)
     }
 
     /// One turn: events in, commands out, then callbacks and sleepers.
@@ -199,7 +200,7 @@ impl Belt {
         Ok(self.owner.load(Ordering::Relaxed) != 0 && self.enter(py)?.worker.is_some())
     }
 
-    #[pyo3(signature = (*, directory, sync = "interval", sync_interval_ms = 1000, manual_clock = false))]
+    #[pyo3(signature = (*, directory, sync = "interval", sync_interval_ms = 1000, manual_clock = false, kafka = None))]
     fn open(
         &self,
         py: Python<'_>,
@@ -207,6 +208,7 @@ impl Belt {
         sync: &str,
         sync_interval_ms: u64,
         manual_clock: bool,
+        kafka: Option<Bound<'_, PyDict>>,
     ) -> PyResult<()> {
         let sync = sync_policy(py, sync, sync_interval_ms)?;
         let mut inner = self.enter(py)?;
@@ -217,14 +219,24 @@ impl Belt {
         let waker: Waker = Arc::new(move || waker_shared.waker.wake());
         let options = inner.options.clone();
         let (local, clock) = match directory {
+            None if kafka.is_some() => {
+                let message = "a belt on Kafka needs a directory for copies of its tables".to_owned();
+                return Err(raise(py, "ImproperlyConfigured", message));
+            }
             Some(_) if manual_clock => {
                 let message = "a clock moved by hand is for belts in memory: directory=None".to_owned();
                 return Err(raise(py, "ImproperlyConfigured", message));
             }
             Some(directory) => {
                 let arguments: Vec<String> = py.import("sys")?.getattr("argv")?.extract().unwrap_or_default();
-                let holder = arguments.join(" ");
-                let opened = py.detach(|| Local::open(Path::new(&directory), &LocalOptions { sync, holder }));
+                let (directory, holder) = (Path::new(&directory), arguments.join(" "));
+                let opened = match kafka {
+                    Some(given) => {
+                        let given = kafka::options(py, &given, &options)?;
+                        py.detach(|| kafka::open(given, directory, &holder))
+                    }
+                    None => py.detach(|| Local::open(directory, &LocalOptions { sync, holder })),
+                };
                 (opened.for_python(py)?, None)
             }
             None => {
@@ -254,7 +266,11 @@ impl Belt {
         Ok(address)
     }
 
-    #[pyo3(signature = (name, partitions, *, compacted = false, retention_ms = None, retention_bytes = None))]
+    #[pyo3(signature = (
+        name, partitions, *, compacted = false, retention_ms = None, retention_bytes = None, append_time = false,
+        config = None,
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "by name, as a topic has that many options")]
     fn declare_topic(
         &self,
         py: Python<'_>,
@@ -263,11 +279,22 @@ impl Belt {
         compacted: bool,
         retention_ms: Option<i64>,
         retention_bytes: Option<u64>,
+        append_time: bool,
+        config: Option<Vec<(String, String)>>,
     ) -> PyResult<u32> {
         let mut inner = self.enter(py)?;
         let worker = inner.worker_mut().for_python(py)?;
         let cleanup = if compacted { Cleanup::Compact } else { Cleanup::Delete };
-        let spec = TopicSpec { cleanup, retention_ms, retention_bytes, ..TopicSpec::new(name, partitions) };
+        let timestamps = if append_time { TimestampType::LogAppendTime } else { TimestampType::CreateTime };
+        let config = config.unwrap_or_default();
+        let spec = TopicSpec {
+            cleanup,
+            retention_ms,
+            retention_bytes,
+            timestamps,
+            config,
+            ..TopicSpec::new(name, partitions)
+        };
         let id = py.detach(|| worker.declare_topic(spec)).for_python(py)?;
         Ok(worker.core.topic(id).map_or(partitions, |topic| topic.partitions))
     }
@@ -320,7 +347,7 @@ impl Belt {
         let mut inner = self.enter(py)?;
         let worker = inner.worker_mut().for_python(py)?;
         py.detach(|| worker.start()).for_python(py)?;
-        self.owner.store(thread_mark(), Ordering::Relaxed);
+        self.owner.store(current_thread(), Ordering::Relaxed);
         self.shared.waker.wake();
         Ok(())
     }

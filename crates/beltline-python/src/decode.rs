@@ -5,7 +5,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
-use crate::records::RecordDecoder;
+use crate::records::{JsonDecoder, RecordDecoder};
 
 /// How keys or values are decoded.
 pub enum Decode {
@@ -17,6 +17,8 @@ pub enum Decode {
     Skip,
     /// By a class's own decoder.
     Record(Py<RecordDecoder>),
+    /// As JSON of any shape.
+    Json(Py<JsonDecoder>),
     /// By a function of the user's: bytes in, object out.
     Function(Py<PyAny>),
 }
@@ -40,11 +42,14 @@ impl Decode {
         if let Ok(decoder) = given.cast::<RecordDecoder>() {
             return Ok(Decode::Record(decoder.clone().unbind()));
         }
+        if let Ok(decoder) = given.cast::<JsonDecoder>() {
+            return Ok(Decode::Json(decoder.clone().unbind()));
+        }
         if given.is_callable() {
             return Ok(Decode::Function(given.clone().unbind()));
         }
         let kind = given.get_type().name()?;
-        Err(PyTypeError::new_err(format!("{what}: a kind, a RecordDecoder or a callable is needed, not {kind}")))
+        Err(PyTypeError::new_err(format!("{what}: a kind, a decoder or a callable is needed, not {kind}")))
     }
 
     /// Decodes one key or value; null is None without a call.
@@ -56,6 +61,7 @@ impl Decode {
         let Some(bytes) = bytes else { return Ok(py.None()) };
         match self {
             Decode::Record(decoder) => decoder.get().decode_borrowed(py, bytes),
+            Decode::Json(decoder) => decoder.get().decode_borrowed(py, bytes),
             Decode::Bytes => Ok(PyBytes::new(py, bytes).into_any().unbind()),
             Decode::Text => match std::str::from_utf8(bytes) {
                 Ok(text) => Ok(PyString::new(py, text).into_any().unbind()),
@@ -67,10 +73,25 @@ impl Decode {
         }
     }
 
+    /// As [`Decode::run`], without calling into Python and without dropping a `Py`; `None` leaves it to that.
+    #[inline]
+    pub fn quick<'py>(&self, py: Python<'py>, bytes: Option<&[u8]>) -> Option<Bound<'py, PyAny>> {
+        let Some(bytes) = bytes else { return Some(py.None().into_bound(py)) };
+        match self {
+            Decode::Record(decoder) => decoder.get().quick(py, bytes),
+            Decode::Json(decoder) => decoder.get().quick(py, bytes),
+            Decode::Bytes => Some(PyBytes::new(py, bytes).into_any()),
+            Decode::Text => std::str::from_utf8(bytes).ok().map(|text| PyString::new(py, text).into_any()),
+            Decode::Skip => Some(py.None().into_bound(py)),
+            Decode::Function(_) => None,
+        }
+    }
+
     /// For the garbage collector.
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self {
             Decode::Record(decoder) => visit.call(decoder),
+            Decode::Json(decoder) => visit.call(decoder),
             Decode::Function(function) => visit.call(function),
             Decode::Bytes | Decode::Text | Decode::Skip => Ok(()),
         }

@@ -5,8 +5,9 @@
 //! - `belt`: a worker a Python thread turns; `inner` is its changing part, `health` what it says about itself
 //! - `stream`, `step`, `awaiter`, `sleep`: iterating over events; `queue` is a source in memory, `decode` makes values
 //! - `cursor`: what a task works on, as tables see it
-//! - `table`, `table_iterator`, `shard_access`, `convert`: tables as mappings
+//! - `table`, `table_iterator`, `shard_access`, `known_keys`, `convert`: tables as mappings
 //! - `records`: instances of the user's classes
+//! - `kafka`: from options to a log on Apache Kafka
 //! - `message`, `subscription`, `headers`, `errors`, `fork`, `made`, `waker`: the rest
 //! - `endpoint`: the endpoint of another process
 //! - `last_resort`: the shutdown deadline, for when no Python code can run
@@ -23,6 +24,8 @@ mod fork;
 mod headers;
 mod health;
 mod inner;
+mod kafka;
+mod known_keys;
 mod last_resort;
 mod made;
 mod message;
@@ -53,14 +56,14 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<belt::Belt>()?;
     module.add_class::<subscription::Subscription>()?;
     module.add_class::<queue::Queue>()?;
-    module.add_class::<stream::Stream>()?;
+    module.add("Stream", raw::stepping::stream_type(py)?)?;
     module.add_class::<message::Message>()?;
-    module.add_class::<table::Table>()?;
+    module.add("Table", raw::mapping::table_type(py)?)?;
     module.add_class::<endpoint::Endpoint>()?;
     module.add_class::<last_resort::LastResort>()?;
     module.add_class::<records::RecordDecoder>()?;
     module.add_class::<records::RecordEncoder>()?;
+    module.add_class::<records::JsonDecoder>()?;
     module.add_function(wrap_pyfunction!(current_stream, module)?)?;
-    raw::stop::install_send(&py.get_type::<awaiter::Awaiter>());
     fork::watch(py)
 }

@@ -12,6 +12,7 @@ use crate::belt::Belt;
 use crate::convert::{Given, OwnedKey, ValueKind};
 use crate::errors::raise;
 use crate::inner::Inner;
+use crate::known_keys::KnownKeys;
 use crate::raw::context;
 use crate::raw::guarded::Hold;
 use crate::table::Table;
@@ -19,9 +20,10 @@ use crate::table::Table;
 /// The belt a table's shards belong to.
 pub(crate) struct Attachment {
     pub(crate) belt: Py<Belt>,
-    id: TableId,
+    pub(crate) id: TableId,
     pub(crate) changelog: String,
     pub(crate) partitions: u32,
+    pub(crate) known: KnownKeys,
 }
 
 /// What the task at hand may see of a table.
@@ -64,7 +66,7 @@ impl Table {
             let message = format!("table {} belongs to another belt, which still runs", self.name);
             return Err(raise(py, "ImproperlyConfigured", message));
         }
-        let old = attachment.replace(Attachment { belt, id, changelog, partitions });
+        let old = attachment.replace(Attachment { belt, id, changelog, partitions, known: KnownKeys::default() });
         self.told_foreign.store(false, Ordering::Relaxed);
         drop(attachment);
         drop(old);

@@ -22,8 +22,9 @@ use crate::stream::{Current, Mode, Source, State, Stream, Taken};
 /// After this much time the event loop gets a turn, even if there are more events.
 const LONGEST_RUN: Duration = Duration::from_millis(1);
 
-/// Events between two looks at the clock.
-const EVENTS_PER_LOOK: u32 = 32;
+/// Events between two looks at the clock, at least and at most.
+const MIN_STRIDE: u32 = 4;
+const MAX_STRIDE: u32 = 64;
 
 /// The longest sleep of a plain `for` without a turn.
 const FOR_SLEEP: Duration = Duration::from_millis(50);
@@ -48,34 +49,70 @@ pub enum Step {
 }
 
 /// Sees to it that a busy stream lets the event loop run.
-#[derive(Default)]
 pub struct Pace {
     clock: SystemClock,
-    events: u32,
+    /// Events until the next look at the clock.
+    left: u32,
+    stride: u32,
+    looked_at: Duration,
     resumed_at: Duration,
+    /// The loop should have a turn now.
+    over: bool,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        let (looked_at, resumed_at) = (Duration::ZERO, Duration::ZERO);
+        Pace { clock: SystemClock::default(), left: 1, stride: MIN_STRIDE, looked_at, resumed_at, over: false }
+    }
 }
 
 impl Pace {
-    /// Whether the loop should have a turn now.
+    /// Counts an event; says whether the loop should have a turn before it. It goes on saying so until
+    /// [`Pace::take_over`].
     #[inline]
     fn is_over(&mut self) -> bool {
-        self.events += 1;
-        if self.events < EVENTS_PER_LOOK {
+        if self.left > 1 && !self.over {
+            self.left -= 1;
             return false;
         }
-        self.events = 0;
+        self.look()
+    }
+
+    /// The clock is looked at the more often the slower events are.
+    #[cold]
+    fn look(&mut self) -> bool {
+        if self.over {
+            return true;
+        }
         let now = self.clock.monotonic();
-        let over = now.saturating_sub(self.resumed_at) >= LONGEST_RUN;
-        if over {
-            self.resumed_at = now;
+        let stride_time = now.saturating_sub(self.looked_at);
+        if stride_time < LONGEST_RUN / 16 {
+            self.stride = (self.stride * 2).min(MAX_STRIDE);
+        } else if stride_time > LONGEST_RUN / 4 {
+            self.stride = MIN_STRIDE;
+        }
+        self.left = self.stride;
+        self.looked_at = now;
+        self.over = now.saturating_sub(self.resumed_at) >= LONGEST_RUN;
+        self.over
+    }
+
+    /// [`Pace::is_over`], and the loop gets its turn.
+    fn take_over(&mut self) -> bool {
+        let over = self.is_over();
+        if std::mem::take(&mut self.over) {
+            self.resumed_at = self.looked_at;
         }
         over
     }
 
     /// The consumer slept, and the loop ran.
     fn restart(&mut self) {
-        self.events = 0;
-        self.resumed_at = self.clock.monotonic();
+        self.over = false;
+        self.left = self.stride;
+        self.looked_at = self.clock.monotonic();
+        self.resumed_at = self.looked_at;
     }
 }
 
@@ -89,11 +126,86 @@ enum Found {
     End,
 }
 
+/// What the quick way came to.
+pub enum Quick<'py> {
+    /// The next event.
+    Event(Bound<'py, PyAny>),
+    /// The next record was taken up, but decoding it needs more.
+    Taken,
+    /// Nothing was done.
+    Nothing,
+}
+
+/// The common step: the task and the partition are those of the event before, which was the stream's to finish, and the
+/// next record lies beside it. It runs without what PyO3 knows of an attachment, so nothing in here may drop a `Py`.
+#[inline]
+pub fn quick<'py>(this: &Stream, py: Python<'py>, caller: Caller) -> Quick<'py> {
+    let Source::Topics(subscription) = &this.source else { return Quick::Nothing };
+    if !context::is_current(py, &this.cursor) {
+        return Quick::Nothing;
+    }
+    let Some(mut state) = this.try_hold(py) else { return Quick::Nothing };
+    let State { current, sleeping, closed, mode, auto_ack, batch, pace, .. } = &mut *state;
+    let (Some(record), None, None) = (&mut current.record, &current.extras, &*sleeping) else { return Quick::Nothing };
+    if !record.owned || !*auto_ack || *closed || *mode != Mode::Values {
+        return Quick::Nothing;
+    }
+    if caller == Caller::Await && pace.is_over() {
+        return Quick::Nothing;
+    }
+    let Some(mut inner) = subscription.get().belt.get().try_enter(py) else { return Quick::Nothing };
+    if !inner.worker.as_mut().is_some_and(|worker| worker.core.advance(&mut record.ticket)) {
+        return Quick::Nothing;
+    }
+    let index = record.ticket.index_in_batch();
+    this.cursor.get().take_up(record.partition);
+    let (old, batch) = (current.value.take(), batch.take());
+    drop(inner);
+    drop(state);
+    // What is given up, and what is decoded, may run code of the user's.
+    if let Some(old) = old {
+        old.drop_ref(py);
+    }
+    let Some(batch) = batch else { return Quick::Taken };
+    let value = this.value_decode.quick(py, batch.value(index));
+    let Some(mut state) = this.try_hold(py) else { return Quick::Taken };
+    state.batch = Some(batch);
+    match value {
+        Some(value) => {
+            let replaced = state.current.value.replace(value.clone().unbind());
+            drop(state);
+            if let Some(replaced) = replaced {
+                replaced.drop_ref(py);
+            }
+            Quick::Event(value)
+        }
+        None => Quick::Taken,
+    }
+}
+
+/// Takes the stream one event further, after [`quick`] did not; `taken` says that it has taken a record up.
+///
+/// # Errors
+/// What the decoder or the policy for undecodable records raises, a fatal error of the belt, or a second consumer.
+pub fn resume(stream: &Bound<'_, Stream>, caller: Caller, taken: bool) -> PyResult<Step> {
+    if taken {
+        let (py, this) = (stream.py(), stream.get());
+        let state = this.hold(py)?;
+        let found = (state.current.record, state.batch.clone(), state.mode);
+        drop(state);
+        if let (Some(record), Some(batch), mode) = found
+            && let Some(value) = deliver_record(this, py, record.ticket, batch, mode)?
+        {
+            return Ok(Step::Event(value));
+        }
+    }
+    step(stream, caller)
+}
+
 /// Takes the stream one event further.
 ///
 /// # Errors
 /// What the decoder or the policy for undecodable records raises, a fatal error of the belt, or a second consumer.
-#[inline]
 pub fn step(stream: &Bound<'_, Stream>, caller: Caller) -> PyResult<Step> {
     let (py, this) = (stream.py(), stream.get());
     if context::set_current(this.cursor.bind(py))? {
@@ -143,7 +255,6 @@ fn finish(state: &mut State, core: &mut Core) -> Current {
     std::mem::take(&mut state.current)
 }
 
-#[inline]
 fn take_record(
     this: &Stream,
     subscription: &crate::subscription::Subscription,
@@ -169,7 +280,7 @@ fn take_record(
     if state.closed {
         return Ok(Found::End);
     }
-    if caller == Caller::Await && state.pace.is_over() {
+    if caller == Caller::Await && state.pace.take_over() {
         return Ok(Found::Pause);
     }
     match core.next(subscription.id) {
@@ -180,7 +291,7 @@ fn take_record(
                     Some(last) if Arc::ptr_eq(&last, batch) => last,
                     _ => batch.clone(),
                 };
-                state.current.record = Some(Taken { ticket, owned: true });
+                state.current.record = Some(Taken { ticket, partition, owned: true });
                 this.cursor.get().take_up(partition);
                 Ok(Found::Record { ticket, batch, mode: state.mode })
             }
@@ -203,7 +314,7 @@ fn take_item(this: &Stream, queue: &queue::Queue, py: Python<'_>, caller: Caller
         if slept.is_some() {
             state.pace.restart();
         }
-        let paused = caller == Caller::Await && state.pace.is_over();
+        let paused = caller == Caller::Await && state.pace.take_over();
         (old, slept, state.closed, paused)
     };
     drop((old, slept));
@@ -221,7 +332,6 @@ fn take_item(this: &Stream, queue: &queue::Queue, py: Python<'_>, caller: Caller
 }
 
 /// Decodes a record and makes it the event in hand; `None` when it was skipped.
-#[inline]
 fn deliver_record(
     this: &Stream,
     py: Python<'_>,

@@ -17,8 +17,9 @@ use crate::made::Made;
 use crate::message::Message;
 use crate::queue::{Item, Queue};
 use crate::raw::guarded::{Guarded, Hold};
+use crate::raw::stepping::new_awaiter;
 use crate::sleep;
-use crate::step::{self, Step};
+use crate::step;
 use crate::subscription::Subscription;
 
 /// Where events come from.
@@ -60,6 +61,8 @@ impl Mode {
 #[derive(Clone, Copy)]
 pub struct Taken {
     pub ticket: Ticket,
+    /// Where it comes from.
+    pub partition: u32,
     /// Not finished, and nobody else has the right to.
     pub owned: bool,
 }
@@ -130,7 +133,9 @@ impl Drop for State {
 }
 
 /// Asynchronous and plain iterator over a subscription or a queue, for one consumer at a time.
-#[pyclass(frozen, subclass, weakref, dict, module = "beltline._native")]
+//
+// Python sees a type derived from this one, whose iteration is in `raw::stepping`.
+#[pyclass(frozen, subclass, weakref, dict, module = "beltline._native", name = "StreamBase")]
 pub struct Stream {
     made: Made,
     pub source: Source,
@@ -144,6 +149,53 @@ pub struct Stream {
 }
 
 impl Stream {
+    /// As [`Stream::hold`], where an error would only lead to a slower way that reports it.
+    #[inline]
+    pub fn try_hold(&self, py: Python<'_>) -> Option<Hold<'_, State>> {
+        self.state.try_hold(py)
+    }
+
+    /// The awaiter, if there is one and nobody sleeps on it.
+    #[inline]
+    pub fn quick_awaiter<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Awaiter>> {
+        let state = self.try_hold(py)?;
+        if state.sleeping.is_some() {
+            return None;
+        }
+        state.awaiter.as_ref().map(|awaiter| awaiter.bind(py).clone())
+    }
+
+    /// What `__anext__` returns.
+    ///
+    /// # Errors
+    /// `RuntimeError` while another consumer waits.
+    pub fn next_awaiter(slf: &Bound<'_, Self>) -> PyResult<Py<Awaiter>> {
+        let py = slf.py();
+        let (sleeping, known) = {
+            let state = slf.get().hold(py)?;
+            let copy = |future: &Py<PyAny>| future.clone_ref(py);
+            (state.sleeping.as_ref().map(copy), state.awaiter.as_ref().map(|awaiter| awaiter.clone_ref(py)))
+        };
+        // A consumer that was cancelled before it saw its wake-up leaves a future that is done.
+        if let Some(future) = sleeping
+            && !sleep::is_done(future.bind(py))?
+        {
+            return Err(PyRuntimeError::new_err(
+                "two consumers ask one stream for events; give each its own stream, or set concurrency on the agent",
+            ));
+        }
+        let awaiter = match known {
+            Some(awaiter) => awaiter,
+            None => {
+                let made = new_awaiter(py)?;
+                slf.get().hold(py)?.awaiter = Some(made.clone_ref(py));
+                made
+            }
+        };
+        awaiter.get().begin(slf)?;
+        Ok(awaiter)
+    }
+
     /// Takes the state in hand; nothing that calls into Python may happen meanwhile.
     #[inline]
     pub fn hold(&self, py: Python<'_>) -> PyResult<Hold<'_, State>> {
@@ -300,39 +352,6 @@ impl Stream {
 
     fn __aiter__(slf: Py<Self>) -> Py<Self> {
         slf
-    }
-
-    #[inline]
-    fn __anext__(slf: &Bound<'_, Self>) -> PyResult<Py<Awaiter>> {
-        let py = slf.py();
-        let mut state = slf.get().hold(py)?;
-        if let Some(future) = &state.sleeping {
-            // A consumer that was cancelled before it saw its wake-up leaves a future that is done.
-            if !sleep::is_done(future.bind(py))? {
-                return Err(PyRuntimeError::new_err(
-                    "two consumers ask one stream for events; give each its own stream, or set concurrency on the agent",
-                ));
-            }
-        }
-        let awaiter = match &state.awaiter {
-            Some(awaiter) => awaiter.clone_ref(py),
-            None => state.awaiter.insert(Py::new(py, Awaiter::new())?).clone_ref(py),
-        };
-        drop(state);
-        awaiter.get().begin(slf)?;
-        Ok(awaiter)
-    }
-
-    fn __iter__(slf: Py<Self>) -> Py<Self> {
-        slf
-    }
-
-    #[inline]
-    fn __next__(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
-        match step::step(slf, step::Caller::For)? {
-            Step::Event(value) => Ok(Some(value)),
-            Step::Suspend(_) | Step::End => Ok(None),
-        }
     }
 
     #[getter]

@@ -15,7 +15,9 @@ use crate::shard_access::{Attachment, Sight};
 use crate::table_iterator::{self, TableIterator};
 
 /// A mapping sharded like the topic its events come from.
-#[pyclass(frozen, subclass, weakref, dict, mapping, module = "beltline._native")]
+//
+// Python sees a type derived from this one, whose subscription is in `raw::mapping`.
+#[pyclass(frozen, subclass, weakref, dict, mapping, module = "beltline._native", name = "TableBase")]
 pub struct Table {
     made: Made,
     pub(crate) name: String,
@@ -35,6 +37,45 @@ impl Table {
         let default = self.default.hold(py, "the table")?.as_ref().map(|default| default.clone_ref(py));
         match default {
             Some(default) => Ok(default.call0(py)?.into_bound(py)),
+            None => Err(PyKeyError::new_err(key.clone().unbind())),
+        }
+    }
+
+    /// `table[key]`.
+    ///
+    /// # Errors
+    /// `KeyError` without a default; what codec and default raise.
+    pub fn get_item<'py>(&self, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = key.py();
+        let given = self.codec.key_from(key, &self.name)?;
+        match self.read(py, self.sight(py)?, &given)? {
+            Some(value) => self.value(py, &value),
+            None => self.missing(py, key),
+        }
+    }
+
+    /// `table[key] = value`.
+    ///
+    /// # Errors
+    /// `TypeError` outside of an event; what the codec raises.
+    pub fn set_item(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (this, py) = (slf.get(), slf.py());
+        let given = this.codec.key_from(key, &this.name)?;
+        let partition = this.target(py, this.sight(py)?, &given)?;
+        let value = this.codec.value_from(value, &this.name)?;
+        Table::write(slf, partition, &given, value)
+    }
+
+    /// `del table[key]`.
+    ///
+    /// # Errors
+    /// `KeyError`; `TypeError` outside of an event.
+    pub fn delete_item(&self, key: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = key.py();
+        let given = self.codec.key_from(key, &self.name)?;
+        let partition = self.target(py, self.sight(py)?, &given)?;
+        match self.take(py, partition, &given)? {
+            Some(_) => Ok(()),
             None => Err(PyKeyError::new_err(key.clone().unbind())),
         }
     }
@@ -115,33 +156,6 @@ impl Table {
         Ok(())
     }
 
-    #[inline]
-    fn __getitem__<'py>(&self, py: Python<'py>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let given = self.codec.key_from(key, &self.name)?;
-        match self.read(py, self.sight(py)?, &given)? {
-            Some(value) => self.value(py, &value),
-            None => self.missing(py, key),
-        }
-    }
-
-    #[inline]
-    fn __setitem__(slf: &Bound<'_, Self>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        let (this, py) = (slf.get(), slf.py());
-        let given = this.codec.key_from(key, &this.name)?;
-        let partition = this.target(py, this.sight(py)?, &given)?;
-        let value = this.codec.value_from(value, &this.name)?;
-        Table::write(slf, partition, &given, value)
-    }
-
-    fn __delitem__(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<()> {
-        let given = self.codec.key_from(key, &self.name)?;
-        let partition = self.target(py, self.sight(py)?, &given)?;
-        match self.take(py, partition, &given)? {
-            Some(_) => Ok(()),
-            None => Err(PyKeyError::new_err(key.clone().unbind())),
-        }
-    }
-
     fn __contains__(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<bool> {
         let Ok(given) = self.codec.key_from(key, &self.name) else { return Ok(false) };
         Ok(self.read(py, self.sight(py)?, &given)?.is_some())
@@ -208,7 +222,7 @@ impl Table {
         let Some((key, value)) = last else {
             return Err(PyKeyError::new_err(format!("table {} is empty", this.name)));
         };
-        this.__delitem__(py, &key)?;
+        this.delete_item(&key)?;
         Ok((key, value))
     }
 
@@ -224,7 +238,7 @@ impl Table {
             return this.value(py, &value);
         }
         let default = default.unwrap_or_else(|| py.None().into_bound(py));
-        Table::__setitem__(slf, key, &default)?;
+        Table::set_item(slf, key, &default)?;
         Ok(default)
     }
 
@@ -237,7 +251,7 @@ impl Table {
         // A dict knows what an update takes, and says what is wrong with it.
         let changes = PyDict::new(slf.py());
         changes.call_method("update", arguments, keywords)?;
-        changes.iter().try_for_each(|(key, value)| Table::__setitem__(slf, &key, &value))
+        changes.iter().try_for_each(|(key, value)| Table::set_item(slf, &key, &value))
     }
 
     fn clear(&self, py: Python<'_>) -> PyResult<()> {

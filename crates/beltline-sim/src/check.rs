@@ -31,3 +31,26 @@ pub(crate) fn count_values(log: &dyn Log, topic: &str) -> Result<Totals> {
     }
     Ok(totals)
 }
+
+/// Whether timestamps only grow in every partition: they are the offsets of the events the records were made of.
+pub(crate) fn is_in_order(log: &dyn Log, topic: &str) -> Result<bool> {
+    for partition in 0..PARTITIONS {
+        let partition = TopicPartition::new(topic, partition);
+        let range = log.offsets(&partition)?;
+        let (mut position, mut last) = (range.start, -1);
+        while position < range.end {
+            let found = log.fetch(&partition, position, 1 << 20)?;
+            for record in found.batches.iter().flat_map(|batch| batch.iter().collect::<Vec<_>>()) {
+                if record.offset < position {
+                    continue;
+                }
+                if record.timestamp <= last {
+                    return Ok(false);
+                }
+                last = record.timestamp;
+            }
+            position = found.next_offset;
+        }
+    }
+    Ok(true)
+}

@@ -1,12 +1,12 @@
 //! Everything around the app, and the dice.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use beltline_engine::{Guarantee, LogCommand, LogEvent};
 use beltline_env::{Clock, ManualClock, MemoryFiles, Random, SeededRandom};
-use beltline_log::{EmbeddedLog, Log, LogOptions};
+use beltline_log::{EmbeddedLog, Log, LogOptions, SyncPolicy};
 use beltline_store::{Store, StoreOptions};
 use beltline_table::{Key, Value};
 use beltline_types::{Append, BatchBuilder, CommitRequest, Error, ErrorKind, Result, TopicPartition};
@@ -57,10 +57,8 @@ impl World {
     /// None the simulation expects.
     pub fn new(seed: u64, guarantee: Guarantee) -> Result<World> {
         let clock = Arc::new(ManualClock::default());
-        // Small enough that appends are cut and changelogs are compacted all the time.
-        let options = LogOptions { block_bytes: 300, compact_min_bytes: 500, ..LogOptions::default() };
-        let log = Arc::new(EmbeddedLog::in_memory_with(options, clock.clone())?);
         let files = MemoryFiles::default();
+        let log = Arc::new(open_log(&files, &clock)?);
         let node = Node::start(&*log, guarantee)?;
         log.sync()?;
         Ok(World {
@@ -314,8 +312,8 @@ impl World {
     }
 
     fn lose_power(&mut self) -> Result<()> {
-        self.log.crash()?;
         self.files.crash_torn(&mut self.random);
+        self.log = Arc::new(open_log(&self.files, &self.clock)?);
         self.kill()
     }
 
@@ -328,6 +326,19 @@ impl World {
             };
         (0..PARTITIONS).find_map(find)
     }
+}
+
+pub(crate) fn open_log(files: &MemoryFiles, clock: &Arc<ManualClock>) -> Result<EmbeddedLog> {
+    // Small enough that appends are cut, changelogs are compacted and files are cleaned all the time.
+    let options = LogOptions {
+        sync: SyncPolicy::Never,
+        block_bytes: 300,
+        merge_blocks: 5,
+        compact_min_bytes: 500,
+        segment_bytes: 3000,
+        ..LogOptions::default()
+    };
+    EmbeddedLog::open_in(Arc::new(files.clone()), Path::new("log"), options, clock.clone())
 }
 
 fn open_store(files: &MemoryFiles) -> Store {

@@ -26,5 +26,5 @@ mod value;
 
 pub use entries::Slot;
 pub use key::Key;
-pub use shard::Shard;
+pub use shard::{Shard, Succession};
 pub use value::{Value, ValueForm};

@@ -23,11 +23,27 @@ pub struct Shard {
     entries: Entries,
     live: usize,
     version: u64,
+    layout: u32,
     /// First writes of the current unit.
     dirty: Vec<Undo>,
     dirty_bytes: usize,
     /// First writes of the units that are sealed and not committed, oldest first.
     in_flight: Vec<Undo>,
+}
+
+/// What a shard has to count from that takes the place of another.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Succession {
+    version: u64,
+    layout: u32,
+}
+
+impl Succession {
+    /// Beyond both.
+    #[must_use]
+    pub fn max(self, other: Succession) -> Succession {
+        Succession { version: self.version.max(other.version), layout: self.layout.max(other.layout) }
+    }
 }
 
 impl Shard {
@@ -58,9 +74,21 @@ impl Shard {
         self.version
     }
 
-    /// Begins counting here: a shard that takes the place of another must never look like it.
-    pub fn raise_version(&mut self, version: u64) {
-        self.version = self.version.max(version);
+    /// What a shard that takes this one's place counts from: it must never look like this one.
+    pub fn successor(&self) -> Succession {
+        Succession { version: self.version + 1, layout: self.layout.wrapping_add(1) }
+    }
+
+    /// Takes the place of another shard.
+    pub fn succeed(&mut self, before: Succession) {
+        self.version = self.version.max(before.version);
+        self.layout = self.layout.max(before.layout);
+    }
+
+    /// Changes when keys move: as long as it stays the same, a [`Slot`] belongs to the key it was found for, or is empty.
+    #[inline]
+    pub fn layout(&self) -> u32 {
+        self.layout
     }
 
     /// The value of a key.
@@ -188,6 +216,7 @@ impl Shard {
             undo.slot = places.get(undo.slot).copied().unwrap_or(undo.slot);
         }
         self.version += 1;
+        self.layout = self.layout.wrapping_add(1);
     }
 
     /// Back to what was last [`Shard::committed`]: undoes the current unit and the one in flight.

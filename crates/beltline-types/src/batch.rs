@@ -12,7 +12,7 @@
 //! | 8 | timestamp, ms since the epoch |
 //! | … | key, value, headers |
 
-use crate::{Error, ErrorKind, HeaderIter, Offset, Result, Timestamp};
+use crate::{Error, ErrorKind, HeaderIter, Offset, Result, Timestamp, spare};
 
 /// Zero bytes kept readable after the last record, so that decoders may load whole words at its end.
 pub const BATCH_PADDING: usize = 32;
@@ -89,44 +89,54 @@ impl BatchBuilder {
 
     /// Gives records with a negative timestamp this one: those whose time is that of the append.
     pub fn stamp_missing(&mut self, timestamp: Timestamp) {
-        if !std::mem::take(&mut self.unstamped) {
-            return;
+        if std::mem::take(&mut self.unstamped) {
+            self.stamp(timestamp, |bytes| bytes[7] & 0x80 != 0);
+            self.last_timestamp = self.last_timestamp.max(timestamp);
         }
+    }
+
+    /// Gives every record this timestamp, whatever it had.
+    pub fn stamp_all(&mut self, timestamp: Timestamp) {
+        self.unstamped = false;
+        self.stamp(timestamp, |_| true);
+        self.last_timestamp = timestamp;
+    }
+
+    fn stamp(&mut self, timestamp: Timestamp, wanted: impl Fn(&[u8]) -> bool) {
         let mut at = 0;
         while at < self.bytes.len() {
             let size = record_size(&self.bytes[at..]).unwrap_or(self.bytes.len() - at);
             let field = &mut self.bytes[at + 16..at + 24];
-            if field[7] & 0x80 != 0 {
+            if wanted(field) {
                 field.copy_from_slice(&timestamp.to_le_bytes());
             }
             at += size;
         }
-        self.last_timestamp = self.last_timestamp.max(timestamp);
     }
 
-    /// Cuts the records into builders of about `max_bytes` each, in order; without gaps only, see
-    /// [`BatchBuilder::push_at`].
-    pub fn split(self, max_bytes: usize) -> Vec<BatchBuilder> {
-        if self.bytes.len() <= max_bytes {
-            return vec![self];
+    /// Cuts the records, where they lie, into parts of about `max_bytes` each, in order; each part is then a batch of
+    /// its own, whose base offset is that of its first record. For records without gaps only, see
+    /// [`BatchBuilder::push_at`]; the builder itself must not be built or cut again.
+    pub fn cut(&mut self, max_bytes: usize) -> Vec<BatchPart> {
+        let length = self.bytes.len();
+        if length <= max_bytes {
+            return vec![BatchPart { range: 0..length, count: self.count, last_timestamp: self.last_timestamp }];
         }
-        let mut parts = Vec::with_capacity(self.bytes.len() / max_bytes.max(1) + 1);
-        let (mut rest, unstamped) = (&self.bytes[..], self.unstamped);
-        while !rest.is_empty() {
-            let (mut at, mut count, mut last_timestamp) = (0, 0u32, Timestamp::MIN);
-            let mut part = Vec::with_capacity(rest.len().min(max_bytes + max_bytes / 8));
-            while at < rest.len() && (at < max_bytes || count == 0) {
-                let size = record_size(&rest[at..]).unwrap_or(rest.len() - at).min(rest.len() - at);
-                part.extend_from_slice(&count.to_le_bytes());
-                part.extend_from_slice(&rest[at + 4..at + size]);
+        let mut parts = Vec::with_capacity(length / max_bytes.max(1) + 1);
+        let mut at = 0;
+        while at < length {
+            let (start, mut count, mut last_timestamp) = (at, 0u32, Timestamp::MIN);
+            while at < length && (at - start < max_bytes || count == 0) {
+                let record = &mut self.bytes[at..];
+                let size = record_size(record).unwrap_or(record.len()).min(record.len());
+                record[..4].copy_from_slice(&count.to_le_bytes());
                 let mut timestamp = [0; 8];
-                timestamp.copy_from_slice(&rest[at + 16..at + 24]);
+                timestamp.copy_from_slice(&record[16..24]);
                 last_timestamp = last_timestamp.max(Timestamp::from_le_bytes(timestamp));
                 at += size;
                 count += 1;
             }
-            parts.push(BatchBuilder { bytes: part, count, last_timestamp, unstamped });
-            rest = &rest[at..];
+            parts.push(BatchPart { range: start..at, count, last_timestamp });
         }
         parts
     }
@@ -163,33 +173,65 @@ impl BatchBuilder {
     }
 }
 
+/// A piece of a [`BatchBuilder`], see [`BatchBuilder::cut`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchPart {
+    /// Where its records lie in [`BatchBuilder::as_bytes`].
+    pub range: std::ops::Range<usize>,
+    /// Number of records.
+    pub count: u32,
+    /// The latest timestamp of them.
+    pub last_timestamp: Timestamp,
+}
+
 /// Records of one partition as a consumer reads them.
 #[derive(Debug)]
 pub struct Batch {
     base_offset: Offset,
     next_offset: Offset,
     /// The records, then [`BATCH_PADDING`] zero bytes.
-    bytes: Box<[u8]>,
+    bytes: Vec<u8>,
     /// Where each record starts.
-    starts: Box<[u32]>,
+    starts: Vec<u32>,
 }
 
 impl Batch {
+    /// An empty vector with room for so many bytes, padding included: memory of a batch that is gone, if there is any.
+    pub fn memory(capacity: usize) -> Vec<u8> {
+        spare::take(capacity)
+    }
+
     /// Checks every length once, so that reading a record later needs no check; `next_offset` is the offset
     /// to read after this batch (compaction may have dropped the records before it).
     ///
     /// # Errors
     /// [`ErrorKind::Corrupt`] when a record does not fit its bytes or offsets do not grow.
     pub fn parse(base_offset: Offset, next_offset: Offset, records: &[u8]) -> Result<Batch> {
-        let mut starts = Vec::with_capacity(records.len() / 64);
-        let mut at = 0usize;
-        let mut previous: Option<u32> = None;
+        let mut bytes = spare::take(records.len() + BATCH_PADDING);
+        bytes.extend_from_slice(records);
+        bytes.resize(records.len() + BATCH_PADDING, 0);
+        Batch::from_padded(base_offset, next_offset, bytes)
+    }
+
+    /// As [`Batch::parse`], for bytes that are there already: the records, then [`BATCH_PADDING`] zero bytes. Memory for
+    /// them comes from [`Batch::memory`].
+    ///
+    /// # Errors
+    /// See [`Batch::parse`]; bytes without their padding are [`ErrorKind::Corrupt`] too.
+    pub fn from_padded(base_offset: Offset, next_offset: Offset, bytes: Vec<u8>) -> Result<Batch> {
         let corrupt = |at: usize| {
             Error::new(ErrorKind::Corrupt, format!("a batch at offset {base_offset} makes no sense at byte {at}"))
         };
+        let length = bytes.len().checked_sub(BATCH_PADDING).ok_or_else(|| corrupt(0))?;
+        let records = &bytes[..length];
         if records.len() > u32::MAX as usize {
             return Err(corrupt(records.len()));
         }
+        // Records of one partition are mostly of one size.
+        let first = record_size(records).unwrap_or(RECORD_HEAD);
+        let mut starts = Vec::with_capacity(records.len() / first + 1);
+        let mut at = 0usize;
+        let mut previous: Option<u32> = None;
         while at < records.len() {
             let rest = &records[at..];
             let size = record_size(rest).filter(|size| *size <= rest.len()).ok_or_else(|| corrupt(at))?;
@@ -205,10 +247,7 @@ impl Batch {
             starts.push(at as u32);
             at += size;
         }
-        let mut bytes = Vec::with_capacity(records.len() + BATCH_PADDING);
-        bytes.extend_from_slice(records);
-        bytes.resize(records.len() + BATCH_PADDING, 0);
-        Ok(Batch { base_offset, next_offset, bytes: bytes.into_boxed_slice(), starts: starts.into_boxed_slice() })
+        Ok(Batch { base_offset, next_offset, bytes, starts })
     }
 
     /// Offset of the place where the first record stood when the batch was written.
@@ -223,8 +262,8 @@ impl Batch {
 
     /// A batch without records, for offsets that hold nothing to read: transaction markers, aborted records.
     pub fn empty(base_offset: Offset, next_offset: Offset) -> Batch {
-        let bytes = vec![0; BATCH_PADDING].into_boxed_slice();
-        Batch { base_offset, next_offset, bytes, starts: Box::default() }
+        let bytes = vec![0; BATCH_PADDING];
+        Batch { base_offset, next_offset, bytes, starts: Vec::new() }
     }
 
     /// Takes offsets behind the last record in that hold nothing to read; a lower offset has no effect.
@@ -244,11 +283,11 @@ impl Batch {
 
     /// Bytes of memory held, for limits.
     pub fn byte_len(&self) -> usize {
-        self.bytes.len() + 4 * self.starts.len()
+        self.bytes.len() + 4 * self.starts.capacity()
     }
 
     /// Offset of record `index`, without looking at the rest of it.
-    #[inline]
+    #[inline(always)]
     pub fn offset(&self, index: usize) -> Offset {
         self.base_offset + Offset::from(word(&self.bytes[self.starts[index] as usize..], 0))
     }
@@ -271,6 +310,19 @@ impl Batch {
         let value = part(value_len);
         let headers = &record[at..at + headers_len];
         RecordView { offset: self.base_offset + Offset::from(word(record, 0)), timestamp, key, value, headers }
+    }
+
+    /// The value of record `index`, without looking at the rest of it; panics when there is none, as indexing does.
+    #[inline(always)]
+    pub fn value(&self, index: usize) -> Option<&[u8]> {
+        let record = &self.bytes[self.starts[index] as usize..];
+        let head = record.first_chunk::<RECORD_HEAD>()?;
+        let (key_len, value_len) = (word(head, 4), word(head, 8));
+        if value_len == NULL {
+            return None;
+        }
+        let at = RECORD_HEAD + if key_len == NULL { 0 } else { key_len as usize };
+        Some(&record[at..at + value_len as usize])
     }
 
     /// The records in order.
@@ -298,7 +350,13 @@ impl Batch {
     }
 }
 
-#[inline]
+impl Drop for Batch {
+    fn drop(&mut self) {
+        spare::give(std::mem::take(&mut self.bytes));
+    }
+}
+
+#[inline(always)]
 fn word(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }

@@ -6,13 +6,15 @@
 mod batch;
 mod error;
 mod headers;
+mod spare;
 mod topic;
 
-pub use batch::{BATCH_PADDING, Batch, BatchBuilder, RecordView};
+pub use batch::{BATCH_PADDING, Batch, BatchBuilder, BatchPart, RecordView};
 pub use error::{Error, ErrorKind, Result};
 pub use headers::{HeaderIter, encode_headers};
 pub use topic::{
-    Append, Appended, Cleanup, CommitReceipt, CommitRequest, OffsetRange, TopicInfo, TopicPartition, TopicSpec,
+    Append, Appended, Cleanup, CommitReceipt, CommitRequest, OffsetRange, TimestampType, TopicInfo, TopicPartition,
+    TopicSpec,
 };
 
 /// Position of a record within its partition; the first is 0.

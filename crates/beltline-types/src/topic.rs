@@ -37,6 +37,16 @@ pub enum Cleanup {
     Compact,
 }
 
+/// Whose time a record carries; the names are Kafka's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum TimestampType {
+    /// The producer's; that of the append where the producer gave none.
+    #[default]
+    CreateTime,
+    /// The log's at the moment of the append, whatever the producer said.
+    LogAppendTime,
+}
+
 /// How a topic is to be created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicSpec {
@@ -50,12 +60,24 @@ pub struct TopicSpec {
     pub retention_ms: Option<i64>,
     /// The oldest records are dropped while a partition holds more than this; `None` is no limit.
     pub retention_bytes: Option<u64>,
+    /// Whose time a record carries.
+    pub timestamps: TimestampType,
+    /// Further options by Kafka's names, for a log that knows them; the embedded log knows none but those above.
+    pub config: Vec<(String, String)>,
 }
 
 impl TopicSpec {
     /// A topic that keeps its records for ever.
     pub fn new(name: impl Into<Arc<str>>, partitions: u32) -> Self {
-        TopicSpec { name: name.into(), partitions, cleanup: Cleanup::Delete, retention_ms: None, retention_bytes: None }
+        TopicSpec {
+            name: name.into(),
+            partitions,
+            cleanup: Cleanup::Delete,
+            retention_ms: None,
+            retention_bytes: None,
+            timestamps: TimestampType::CreateTime,
+            config: Vec::new(),
+        }
     }
 
     /// A changelog: only the last record of each key is kept.
@@ -96,6 +118,9 @@ pub struct CommitRequest {
     pub appends: Vec<Append>,
     /// The next offset to read, per input partition.
     pub offsets: Vec<(TopicPartition, Offset)>,
+    /// How often the group had said `Lost` when this was made. A log that has said it once more refuses the commit: one
+    /// made as a member that is no more must not count as one of the member that came after it.
+    pub losses: u64,
 }
 
 /// Where the records of one append went.

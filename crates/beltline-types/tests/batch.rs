@@ -67,12 +67,15 @@ fn a_builder_is_cut_at_records() {
     for max_bytes in [1, 30, 64, 1000] {
         let mut builder = BatchBuilder::default();
         (0..20i64).for_each(|number| builder.push(Some(b"key"), Some(&[7; 20][..number as usize]), &[], number));
-        let parts = builder.clone().split(max_bytes);
+        let mut cut = builder.clone();
+        let parts = cut.cut(max_bytes);
         assert_eq!(parts.len() == 1, builder.byte_len() <= max_bytes);
         let mut base = 0;
         let mut seen = Vec::new();
         for part in parts {
-            let batch = part.build(base).expect("parses");
+            let next = base + i64::from(part.count);
+            let batch = Batch::parse(base, next, &cut.as_bytes()[part.range]).expect("parses");
+            assert_eq!(batch.iter().map(|record| record.timestamp).max(), Some(part.last_timestamp));
             base = batch.next_offset();
             seen.extend(batch.iter().map(|record| (record.offset, record.timestamp, record.value.map(<[u8]>::len))));
         }

@@ -29,11 +29,13 @@ impl Default for LocalOptions {
 
 /// A worker's log, and the directory it holds for as long as this lives.
 pub struct Local {
-    /// The embedded log, for what needs no worker: topics, single reads.
+    /// The log, for what needs no worker: topics, single reads.
     pub log: Arc<dyn Log>,
     store: Store,
     clock: Arc<dyn Clock>,
     directory: Option<DataDirectory>,
+    /// What opening had to repair, for the operator.
+    notice: Option<String>,
 }
 
 impl Local {
@@ -48,7 +50,8 @@ impl Local {
         let log_options = LogOptions { sync: options.sync, ..LogOptions::default() };
         let log = EmbeddedLog::open(&directory.log_path(), log_options, clock.clone())?;
         let store = Store::new(Arc::new(RealFiles), directory.store_path(), StoreOptions::default());
-        Ok(Local { log: Arc::new(log), store, clock, directory: Some(directory) })
+        let notice = log.notice().map(str::to_owned);
+        Ok(Local { log: Arc::new(log), store, clock, directory: Some(directory), notice })
     }
 
     /// Keeps everything in memory until the worker is dropped.
@@ -58,7 +61,14 @@ impl Local {
     pub fn in_memory(clock: Arc<dyn Clock>) -> Result<Local> {
         let log = EmbeddedLog::in_memory(clock.clone())?;
         let store = Store::new(Arc::new(MemoryFiles::default()), PathBuf::from("tables"), StoreOptions::default());
-        Ok(Local { log: Arc::new(log), store, clock, directory: None })
+        Ok(Local { log: Arc::new(log), store, clock, directory: None, notice: None })
+    }
+
+    /// A worker's place on this machine, for a log that is kept elsewhere: here are only copies of its tables.
+    pub fn with_log(log: Arc<dyn Log>, directory: DataDirectory) -> Local {
+        let store = Store::new(Arc::new(RealFiles), directory.store_path(), StoreOptions::default());
+        let clock = Arc::new(SystemClock::default());
+        Local { log, store, clock, directory: Some(directory), notice: None }
     }
 
     /// Makes the worker, which holds the directory from now on.
@@ -66,9 +76,10 @@ impl Local {
     /// # Errors
     /// See [`Worker::open`].
     pub fn into_worker(self, options: CoreOptions, waker: Waker) -> Result<Worker> {
-        let Local { log, store, clock, directory } = self;
+        let Local { log, store, clock, directory, notice } = self;
         let mut worker = Worker::open(Core::new(options), log, store, clock, waker)?;
         worker.hold(directory);
+        worker.tell(notice);
         Ok(worker)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use beltline_engine::LogEvent;
-use beltline_log::Log;
+use beltline_log::{GroupEvent, Log};
 use beltline_types::{ErrorKind, Result, TopicPartition};
 
 use crate::inbox::{Inbox, lock};
@@ -84,7 +84,7 @@ impl Member {
         let mut trouble = None;
         while !self.has_ended() {
             match self.log.poll_group(POLL_TIMEOUT) {
-                Ok(event) => event.into_iter().for_each(|event| self.inbox.push(io::group_event(event))),
+                Ok(event) => event.into_iter().for_each(|event| self.heard(event)),
                 Err(error) => {
                     self.inbox.fail(error);
                     return;
@@ -96,6 +96,18 @@ impl Member {
                 trouble = now;
             }
         }
+    }
+
+    fn heard(&self, event: GroupEvent) {
+        if let GroupEvent::Lost(lost) = &event {
+            // There is nothing to give back any more, and what comes after must not be given back by mistake.
+            for answer in &mut lock(&self.board).answers {
+                if let Answer::Release(partitions) = answer {
+                    partitions.retain(|partition| !lost.contains(partition));
+                }
+            }
+        }
+        self.inbox.push(io::group_event(event));
     }
 
     /// Body of the thread that answers.

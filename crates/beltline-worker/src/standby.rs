@@ -76,6 +76,18 @@ impl Standby {
         self.changed.notify_all();
     }
 
+    /// Shards of these partitions were somebody else's for a while: what is known of their files is void.
+    pub(crate) fn forget(&self, partitions: &[u32]) {
+        let mut board = lock(&self.board);
+        let Board { wanted, next, .. } = &mut *board;
+        for ((_, partition), wanted) in wanted {
+            if partitions.contains(partition) {
+                *next += 1;
+                wanted.since = *next;
+            }
+        }
+    }
+
     pub(crate) fn end(&self) {
         lock(&self.board).ended = true;
         self.changed.notify_all();

@@ -130,6 +130,11 @@ impl Worker {
         &self.clock
     }
 
+    /// Gives the operator something to read, see [`Worker::poll_notice`].
+    pub(crate) fn tell(&mut self, notice: Option<String>) {
+        self.notices.extend(notice);
+    }
+
     /// The log, for what needs no worker: listing topics, single reads.
     pub fn log(&self) -> &Arc<dyn Log> {
         &self.log
@@ -279,6 +284,7 @@ impl Worker {
             LogCommand::Join { topics } => self.threads.member.join(topics),
             LogCommand::Release { partitions } => self.threads.member.release(partitions),
             LogCommand::DropShards { partitions } => {
+                self.threads.standby.forget(&partitions);
                 let names = self.table_names();
                 partitions.iter().for_each(|partition| self.threads.restorer.drop_shards(*partition, &names));
             }
@@ -328,6 +334,12 @@ impl Worker {
         }
         let deadline = self.next_deadline().unwrap_or(LONGEST_WAIT);
         self.inbox.wait(timeout.min(deadline).min(LONGEST_WAIT));
+    }
+
+    /// Sleeps until an I/O thread has brought something, at most `timeout`, whatever is due: for a driver whose clock is
+    /// moved by hand, where time alone makes nothing happen.
+    pub fn wait_for_io(&self, timeout: Duration) {
+        self.inbox.wait(timeout.min(LONGEST_WAIT));
     }
 
     /// The core's state at this moment.

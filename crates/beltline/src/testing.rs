@@ -23,7 +23,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use beltline_env::ManualClock;
+use beltline_env::{Clock, ManualClock, SystemClock};
 use beltline_types::{Error, ErrorKind, Result};
 use beltline_worker::Local;
 use serde::Serialize;
@@ -34,8 +34,11 @@ use crate::runner::Runner;
 use crate::table::{Table, TableView};
 use crate::{App, RecordKey, Topic};
 
-/// Rounds of [`TestBelt::drain`] that may pass without an end: an app that feeds itself never drains.
-const MAX_ROUNDS: usize = 100_000;
+/// Rounds with events in one [`TestBelt::drain`]: an app that feeds itself never drains.
+const MAX_BUSY_ROUNDS: usize = 100_000;
+
+/// How long [`TestBelt::drain`] waits for the I/O threads alone, in real time: they may be short of processor time.
+const LONGEST_SILENCE: Duration = Duration::from_secs(60);
 
 /// A sleep while the I/O threads work.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -83,14 +86,25 @@ impl TestBelt {
     /// # Errors
     /// That of a handler whose policy is to fail; `Limit` when there is no end.
     pub fn drain(&mut self) -> Result<()> {
-        for _ in 0..MAX_ROUNDS {
+        let watch = SystemClock::default();
+        let (mut busy_rounds, mut heard, mut silent) = (0, watch.monotonic(), false);
+        while busy_rounds < MAX_BUSY_ROUNDS {
             let happened = self.runner.turn()?;
             if self.runner.worker.core.is_idle() {
                 return Ok(());
             }
             self.runner.worker.core.request_commit();
-            if !happened {
-                self.runner.wait(PAUSE);
+            if happened {
+                busy_rounds += 1;
+                (heard, silent) = (watch.monotonic(), false);
+            } else if !std::mem::replace(&mut silent, true) {
+                // The commit asked for just now makes the next round a busy one, if it can be.
+            } else if watch.monotonic() - heard > LONGEST_SILENCE {
+                let seconds = LONGEST_SILENCE.as_secs();
+                let message = format!("nothing has happened for {seconds} s, and yet there is something to do");
+                return Err(Error::new(ErrorKind::Limit, message));
+            } else {
+                self.runner.worker.wait_for_io(PAUSE);
             }
         }
         Err(Error::new(ErrorKind::Limit, "the app finds no end: do its handlers send to the topics they read?"))

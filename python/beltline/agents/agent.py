@@ -106,7 +106,8 @@ class Agent(Consumer, Generic[T]):
                 self._channel = given
             else:
                 topic_name = given or f"{self.app.conf.id}-{self.name}"
-                self._channel = self.app.topic(topic_name, **{"internal": True, **self._topic_options})
+                options = {"internal": True, "has_prefix": not given, **self._topic_options}
+                self._channel = self.app.topic(topic_name, **options)
         return self._channel
 
     @channel.setter

@@ -13,6 +13,7 @@ from beltline.events import HeadersArgument, header_pairs
 from beltline.exceptions import ImproperlyConfigured
 from beltline.services import Clock, ManualClock, SystemClock
 from beltline.settings.librdkafka import kafka_options
+from beltline.topic_options import options_of
 from beltline.types import TP
 
 from .driver import Driver
@@ -114,8 +115,7 @@ class BeltSession:
             self.partitions[name] = self.belt.declare_topic(
                 name,
                 wanted.partitions or self.app.conf.topic_partitions,
-                compacted=bool(wanted.compacting),
-                retention_ms=wanted.retention_ms,
+                **options_of(wanted)._asdict(),
             )
 
     def attach(self, table: Table[Any, Any]) -> None:

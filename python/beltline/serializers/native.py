@@ -1,4 +1,4 @@
-"""Which records the engine reads and writes itself."""
+"""What the engine reads and writes itself."""
 
 from __future__ import annotations
 
@@ -12,10 +12,24 @@ from beltline.models.record import Record
 from beltline.models.registry import BLESSED_KEY
 from beltline.serializers import jsons
 
-__all__ = ["native_decoder", "native_encoder"]
+from .codecs import Codec, Json
+
+__all__ = ["native_decoder", "native_encoder", "native_json"]
 
 #: What the engine calls the types of flat fields.
 KINDS: Final[dict[Any, str]] = {str: "str", int: "int", float: "float", bool: "bool"}
+
+
+def native_json(codec: Codec, general: Callable[[bytes], Any]) -> Any | None:
+    """Return a decoder for JSON of any shape, or None where somebody has put another codec in the place of ours.
+
+    Args:
+        codec: What reads the bytes otherwise.
+        general: Decodes whatever the fast way does not take, such as records that name their model, or raises.
+    """
+    if type(codec) is not Json or len(codec.nodes) != 1:
+        return None
+    return _native.JsonDecoder(general, special=BLESSED_KEY)
 
 
 def native_decoder(model: type[Record], general: Callable[[bytes], Any]) -> Any | None:

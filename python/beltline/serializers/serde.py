@@ -13,7 +13,7 @@ from beltline.models.record import Record
 from beltline.models.registry import maybe_model
 
 from .codecs import Codec, Raw, get_codec
-from .native import native_decoder, native_encoder
+from .native import native_decoder, native_encoder, native_json
 
 __all__ = ["Serde", "get_serde"]
 
@@ -54,7 +54,8 @@ def get_serde(kind: Any = None, serializer: Any = None, *, error: type[DecodeErr
         return foreign
     convert = maybe_model if kind is None else converter_for(kind)
     name = getattr(kind, "__name__", str(kind))
-    return Serde(guarded(codec.loads, convert, name, error), codec.dumps)
+    load = guarded(codec.loads, convert, name, error)
+    return Serde((native_json(codec, load) if kind is None else None) or load, codec.dumps)
 
 
 def is_raw(codec: Codec) -> bool:

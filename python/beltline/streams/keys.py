@@ -66,15 +66,21 @@ def field_getter(name: str) -> Callable[[Any], Any]:
     return get
 
 
-def repartition_topic_name(prefix: str, topic: str, label: str, app_prefix: str = "") -> str:
+def repartition_topic_name(prefix: str, topic: str, label: str, *, has_prefix: bool = False) -> str:
     """Return Faust's name of the topic in between.
+
+    Args:
+        prefix: Of the agent.
+        topic: The source's name.
+        label: Of the key.
+        has_prefix: The source is named after app and agent already, as an agent's own topic is. A topic whose name only
+            looks so is not.
 
     Example:
         >>> repartition_topic_name("shop.tally-", "orders", "Order.customer")
         'shop.tally-orders-Order.customer-repartition'
     """
-    start = "" if app_prefix and topic.startswith(app_prefix) else prefix
-    return f"{start}{topic}-{label}-repartition"
+    return f"{'' if has_prefix else prefix}{topic}-{label}-repartition"
 
 
 def dump_key(key: Any) -> bytes | None:

@@ -351,7 +351,7 @@ class Stream(NativeStream[T]):
         conf = self.app.conf
         source = "-".join(self.channel.topics)
         return self.channel.derive_topic(
-            topics=(repartition_topic_name(self.prefix, source, label, f"{conf.id}-"),),
+            topics=(repartition_topic_name(self.prefix, source, label, has_prefix=self.channel.has_prefix),),
             key_type=key_type,
             key_serializer="raw" if key_type is not None else None,
             partitions=partitions or conf.topic_partitions,

@@ -1,6 +1,6 @@
 //! Settings of topics, as far as the log has them.
 
-use beltline_types::{Cleanup, TopicSpec};
+use beltline_types::{Cleanup, TimestampType, TopicSpec};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::describe_configs_request::{DescribeConfigsRequest, DescribeConfigsResource};
 use kafka_protocol::messages::describe_configs_response::{
@@ -70,8 +70,13 @@ pub(super) fn apply(spec: &mut TopicSpec, name: &str, value: Option<&str>) -> Re
             let bytes: i64 = value.parse().map_err(|_| bad())?;
             spec.retention_bytes = u64::try_from(bytes).ok();
         }
-        "message.timestamp.type" if value == "CreateTime" => {}
-        "message.timestamp.type" => return Err(format!("{}: the local log keeps the producer's time", bad())),
+        "message.timestamp.type" => {
+            spec.timestamps = match value {
+                "CreateTime" => TimestampType::CreateTime,
+                "LogAppendTime" => TimestampType::LogAppendTime,
+                _ => return Err(bad()),
+            }
+        }
         _ if IGNORED.contains(&name) => {}
         _ => return Err(format!("Unknown topic config name: {name}")),
     }
@@ -80,11 +85,15 @@ pub(super) fn apply(spec: &mut TopicSpec, name: &str, value: Option<&str>) -> Re
 
 /// The settings of a topic.
 pub(super) fn of_topic(spec: &TopicSpec) -> Vec<(&'static str, String)> {
+    let timestamps = match spec.timestamps {
+        TimestampType::CreateTime => "CreateTime",
+        TimestampType::LogAppendTime => "LogAppendTime",
+    };
     let or_minus_one = |number: Option<i64>| number.unwrap_or(-1).to_string();
     vec![
         ("cleanup.policy", if spec.cleanup == Cleanup::Compact { "compact" } else { "delete" }.to_owned()),
         ("compression.type", "uncompressed".to_owned()),
-        ("message.timestamp.type", "CreateTime".to_owned()),
+        ("message.timestamp.type", timestamps.to_owned()),
         ("min.insync.replicas", "1".to_owned()),
         ("retention.bytes", or_minus_one(spec.retention_bytes.and_then(|bytes| i64::try_from(bytes).ok()))),
         ("retention.ms", or_minus_one(spec.retention_ms)),
@@ -102,6 +111,7 @@ fn describe_one(context: &Context, resource: DescribeConfigsResource) -> Describ
             Ok(Some(info)) => {
                 let is_set = |name: &str| match name {
                     "cleanup.policy" => info.cleanup == Cleanup::Compact,
+                    "message.timestamp.type" => info.timestamps == TimestampType::LogAppendTime,
                     "retention.ms" => info.retention_ms.is_some(),
                     "retention.bytes" => info.retention_bytes.is_some(),
                     _ => false,

@@ -108,7 +108,9 @@ fn read(context: &Context, wanted: &Wanted, room: usize, is_first: bool) -> Part
     match context.log.fetch(&wanted.partition, from, limit.max(1)) {
         Ok(fetched) => {
             let mut output = Vec::new();
-            records::write_batches(&mut output, &fetched.batches, from..fetched.next_offset, limit);
+            let timestamps = context.log.topic(&wanted.partition.topic).ok().flatten().map(|info| info.timestamps);
+            let offsets = from..fetched.next_offset;
+            records::write_batches(&mut output, &fetched.batches, offsets, limit, timestamps.unwrap_or_default());
             if output.len() > limit && !is_first {
                 return answer;
             }

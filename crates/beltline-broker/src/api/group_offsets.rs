@@ -86,7 +86,7 @@ fn store(
         appends.push(context.journal.append(&entries).map_err(|error| errors::of_log(&error))?);
     }
     let offsets = offsets.into_iter().map(|(partition, offset, _)| (partition, offset)).collect();
-    let request = CommitRequest { group: group.clone(), appends, offsets };
+    let request = CommitRequest { group: group.clone(), appends, offsets, ..CommitRequest::default() };
     context.log.commit(request).map(drop).map_err(|error| errors::of_log(&error))
 }
 

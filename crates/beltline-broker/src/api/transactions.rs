@@ -230,5 +230,5 @@ fn write(
     entries.extend(context.remember_texts(&group, texts));
     appends.push(context.journal.append(&entries)?);
     let offsets = offsets.into_iter().map(|(partition, (offset, _))| (partition, offset)).collect();
-    context.log.commit(CommitRequest { group, appends, offsets }).map(drop)
+    context.log.commit(CommitRequest { group, appends, offsets, ..CommitRequest::default() }).map(drop)
 }

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use beltline_types::TimestampType::CreateTime;
 use beltline_types::{BatchBuilder, encode_headers};
 use proptest::prelude::*;
 
@@ -30,7 +31,7 @@ fn builder(records: &[Record]) -> BatchBuilder {
 fn written(records: &[Record], base: i64) -> Vec<u8> {
     let batch = builder(records).build(base).unwrap();
     let mut output = Vec::new();
-    write_batches(&mut output, &[batch], base..base + records.len() as i64, usize::MAX);
+    write_batches(&mut output, &[batch], base..base + records.len() as i64, usize::MAX, CreateTime);
     output
 }
 
@@ -109,7 +110,7 @@ proptest! {
         let half = (records.len() / 2) as i64;
         let batches: Vec<_> = batches.iter().zip([0, half]).map(|(one, base)| one.build(base).unwrap()).collect();
         let mut output = Vec::new();
-        write_batches(&mut output, &batches, from as i64..records.len() as i64, limit);
+        write_batches(&mut output, &batches, from as i64..records.len() as i64, limit, CreateTime);
         let read = read_batch(&output, usize::MAX, LIMIT).unwrap().records;
         let count = read.len() as usize;
         prop_assert!(count >= 1 && (count == 1 || output.len() <= limit));
@@ -187,7 +188,7 @@ fn what_a_producer_must_not_send_is_named() {
 #[test]
 fn a_stretch_that_compaction_emptied_is_crossed() {
     let mut output = Vec::new();
-    write_batches(&mut output, &[], 5..9, 1000);
+    write_batches(&mut output, &[], 5..9, 1000, CreateTime);
     assert_eq!(output.len(), HEAD);
     assert_eq!((output[7], output[26]), (5, 3), "base offset 5, last offset 5 + 3");
     assert_eq!(output[57..61], [0; 4], "no records");

@@ -2,19 +2,28 @@
 
 use std::ops::Range;
 
-use beltline_types::{Batch, Offset, RecordView};
+use beltline_types::{Batch, Offset, RecordView, TimestampType};
 
 use super::{CHECKED_FROM, HEAD, MAGIC, PREFIX, varint};
 
 /// A batch is closed at about this size, so that a consumer's checksum and memory work on pieces.
 const BATCH_BYTES: usize = 1 << 20;
 
+/// The bit of the attributes that says that records carry the time of the append.
+const LOG_APPEND_TIME: u8 = 0x08;
+
 /// The epoch of the one leader there ever is.
 const LEADER_EPOCH: i32 = 0;
 
 /// Appends the records of `offsets`, at least one and then as many as keep `output` within `limit`. A stretch without
 /// records (compaction took them) becomes a batch without records, so that the consumer moves on.
-pub fn write_batches(output: &mut Vec<u8>, batches: &[Batch], offsets: Range<Offset>, limit: usize) {
+pub fn write_batches(
+    output: &mut Vec<u8>,
+    batches: &[Batch],
+    offsets: Range<Offset>,
+    limit: usize,
+    timestamps: TimestampType,
+) {
     let mut open: Option<OpenBatch> = None;
     let from = offsets.start;
     let mut next = from;
@@ -29,7 +38,7 @@ pub fn write_batches(output: &mut Vec<u8>, batches: &[Batch], offsets: Range<Off
                 break 'batches;
             }
             if open.as_ref().is_some_and(|open| !open.takes(output.len(), &record)) {
-                open.take().into_iter().for_each(|open| open.close(output, next));
+                open.take().into_iter().for_each(|open| open.close(output, next, timestamps));
             }
             open.get_or_insert_with(|| OpenBatch::begin(output, &record)).push(output, &record);
             next = record.offset + 1;
@@ -43,9 +52,9 @@ pub fn write_batches(output: &mut Vec<u8>, batches: &[Batch], offsets: Range<Off
         // Room that compaction left behind the last record belongs to its batch, unless the records go on.
         Some(open) => {
             let end = if is_full { open.last_offset + 1 } else { next };
-            open.close(output, end);
+            open.close(output, end, timestamps);
         }
-        None if next > from => OpenBatch::empty(output, from).close(output, next),
+        None if next > from => OpenBatch::empty(output, from).close(output, next, timestamps),
         None => {}
     }
 }
@@ -103,7 +112,7 @@ impl OpenBatch {
         self.count += 1;
     }
 
-    fn close(self, output: &mut [u8], next_offset: Offset) {
+    fn close(self, output: &mut [u8], next_offset: Offset, timestamps: TimestampType) {
         let batch = &mut output[self.start..];
         let length = (batch.len() - PREFIX) as i32;
         let last_delta = (next_offset - 1 - self.base_offset).clamp(0, Offset::from(i32::MAX)) as i32;
@@ -111,6 +120,9 @@ impl OpenBatch {
         batch[8..12].copy_from_slice(&length.to_be_bytes());
         batch[12..16].copy_from_slice(&LEADER_EPOCH.to_be_bytes());
         batch[16] = MAGIC;
+        if timestamps == TimestampType::LogAppendTime {
+            batch[22] |= LOG_APPEND_TIME;
+        }
         batch[23..27].copy_from_slice(&last_delta.to_be_bytes());
         batch[27..35].copy_from_slice(&self.base_timestamp.to_be_bytes());
         batch[35..43].copy_from_slice(&self.max_timestamp.to_be_bytes());

@@ -54,12 +54,45 @@ pub enum Outcome {
     General,
 }
 
+/// Bytes compared at once.
+const WORD_BYTES: usize = 16;
+
 /// What stood before a value of the last record, and which field that was.
 #[derive(Clone, Debug, Default)]
 struct Step {
     literal: Vec<u8>,
+    /// The first bytes of the literal, and which of them there are.
+    word: u128,
+    mask: u128,
     /// `None`: a field that is skipped.
     field: Option<u32>,
+}
+
+impl Step {
+    fn new(literal: &[u8], field: Option<u32>) -> Step {
+        let (mut word, mut mask) = ([0u8; WORD_BYTES], [0u8; WORD_BYTES]);
+        for ((byte, flag), given) in word.iter_mut().zip(&mut mask).zip(literal) {
+            (*byte, *flag) = (*given, u8::MAX);
+        }
+        let (word, mask) = (u128::from_le_bytes(word), u128::from_le_bytes(mask));
+        Step { literal: literal.to_vec(), word, mask, field }
+    }
+
+    /// Whether the bytes begin with the literal.
+    #[inline]
+    fn is_next(&self, bytes: &[u8]) -> bool {
+        let len = self.literal.len();
+        if let Some(chunk) = bytes.first_chunk::<WORD_BYTES>() {
+            let same = (u128::from_le_bytes(*chunk) ^ self.word) & self.mask == 0;
+            return same && len > 0 && (len <= WORD_BYTES || bytes.starts_with(&self.literal));
+        }
+        if len <= 8
+            && let Some(chunk) = bytes.first_chunk::<8>()
+        {
+            return (u64::from_le_bytes(*chunk) ^ self.word as u64) & self.mask as u64 == 0 && len > 0;
+        }
+        len > 0 && bytes.starts_with(&self.literal)
+    }
 }
 
 /// Decodes flat records of one shape.
@@ -113,11 +146,11 @@ impl RecordDecoder {
         let (mut at, mut seen, mut position) = (0usize, 0u64, 0usize);
         loop {
             let rest = &bytes[at..];
-            if position == self.tail.0 && rest == self.tail.1 {
+            if position == self.tail.0 && self.is_tail(rest) {
                 return self.finished(seen);
             }
             let field = match self.steps.get(position) {
-                Some(step) if !step.literal.is_empty() && rest.starts_with(&step.literal) => {
+                Some(step) if step.is_next(rest) => {
                     at += step.literal.len();
                     step.field
                 }
@@ -135,17 +168,54 @@ impl RecordDecoder {
             position += 1;
             match field {
                 Some(index) => {
-                    let (value, end) = scan::scalar(bytes, at)?;
-                    self.give(index as usize, value, sink)?;
+                    at = self.value(bytes, at, index as usize, sink)?;
                     seen |= 1 << index;
-                    at = end;
                 }
                 None => at = scan::skip(bytes, at, 0)?,
             }
         }
     }
 
+    /// Gives the value at `at` to the sink; returns the place after it.
     #[inline]
+    fn value(&self, bytes: &[u8], at: usize, index: usize, sink: &mut impl RecordSink) -> Option<usize> {
+        // What the field is most likely to hold first, and without the detour over everything it could be.
+        match (self.fields.get(index)?.kind, bytes.get(at)?) {
+            (FieldKind::Text, b'"') => {
+                let end = scan::plain_end(bytes, at + 1);
+                if bytes.get(end) == Some(&b'"') {
+                    sink.field(index, Scalar::Ascii(&bytes[at + 1..end]));
+                    return Some(end + 1);
+                }
+            }
+            (FieldKind::Int, b'-' | b'0'..=b'9') => {
+                if let (Scalar::Int(number), end) = scan::number(bytes, at)? {
+                    sink.field(index, Scalar::Int(number));
+                    return Some(end);
+                }
+            }
+            (FieldKind::Float, b'-' | b'0'..=b'9') => {
+                let (number, end) = match scan::number(bytes, at)? {
+                    (Scalar::Float(number), end) => (number, end),
+                    (Scalar::Int(number), end) => (number as f64, end),
+                    _ => return None,
+                };
+                sink.field(index, Scalar::Float(number));
+                return Some(end);
+            }
+            _ => {}
+        }
+        self.other_value(bytes, at, index, sink)
+    }
+
+    /// Everything else a field may hold.
+    #[cold]
+    fn other_value(&self, bytes: &[u8], at: usize, index: usize, sink: &mut impl RecordSink) -> Option<usize> {
+        let (value, end) = scan::scalar(bytes, at)?;
+        self.give(index, value, sink)?;
+        Some(end)
+    }
+
     fn give(&self, index: usize, value: Scalar<'_>, sink: &mut impl RecordSink) -> Option<()> {
         let field = self.fields.get(index)?;
         let fits = match (&value, field.kind) {
@@ -161,6 +231,14 @@ impl RecordDecoder {
             _ => false,
         };
         fits.then(|| sink.field(index, value))
+    }
+
+    #[inline]
+    fn is_tail(&self, rest: &[u8]) -> bool {
+        match (rest, &self.tail.1[..]) {
+            ([byte], [known]) => byte == known,
+            (rest, known) => rest.len() == known.len() && rest == known,
+        }
     }
 
     fn finished(&self, seen: u64) -> Option<Outcome> {
@@ -213,6 +291,6 @@ impl RecordDecoder {
         if self.steps.len() <= position {
             self.steps.resize(position + 1, Step::default());
         }
-        self.steps[position] = Step { literal: literal.to_vec(), field };
+        self.steps[position] = Step::new(literal, field);
     }
 }

@@ -38,16 +38,17 @@ pub enum Scalar<'a> {
 
 /// The place after blanks.
 #[inline]
-pub(crate) fn skip_blanks(bytes: &[u8], mut at: usize) -> usize {
+pub fn skip_blanks(bytes: &[u8], mut at: usize) -> usize {
     while matches!(bytes.get(at), Some(b' ' | b'\n' | b'\t' | b'\r')) {
         at += 1;
     }
     at
 }
 
-/// Reads the scalar at `at`; returns it and the place after it. `None` for anything else.
+/// Reads the scalar at `at`; returns it and the place after it. `None` for anything else, and for what is left to a
+/// general parser: `-0`, integers beyond 64 bits, floats that are not finite, lone surrogates.
 #[inline]
-pub(crate) fn scalar(bytes: &[u8], at: usize) -> Option<(Scalar<'_>, usize)> {
+pub fn scalar(bytes: &[u8], at: usize) -> Option<(Scalar<'_>, usize)> {
     match bytes.get(at)? {
         b'"' => string(bytes, at),
         b'-' | b'0'..=b'9' => number(bytes, at),
@@ -70,8 +71,8 @@ fn special(word: u64) -> u64 {
 }
 
 /// The first byte from `at` on that is not plain text.
-#[inline]
-fn plain_end(bytes: &[u8], mut at: usize) -> usize {
+#[inline(always)]
+pub(crate) fn plain_end(bytes: &[u8], mut at: usize) -> usize {
     while let Some(chunk) = bytes.get(at..at + 8).and_then(|chunk| chunk.first_chunk::<8>()) {
         let found = special(u64::from_le_bytes(*chunk));
         if found != 0 {
@@ -109,24 +110,55 @@ fn string_with_more(bytes: &[u8], start: usize, mut at: usize) -> Option<(Scalar
     Some((Scalar::Text(text), at + 1))
 }
 
-#[inline]
-fn number(bytes: &[u8], start: usize) -> Option<(Scalar<'_>, usize)> {
-    let negative = bytes[start] == b'-';
-    let first = start + usize::from(negative);
-    let (mut at, mut mantissa) = (first, 0u64);
-    let digit = |at: usize| bytes.get(at).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10);
-    while let Some(next) = digit(at) {
-        mantissa = mantissa.wrapping_mul(10).wrapping_add(u64::from(next));
+/// Powers of ten for as many digits as are read at once.
+const POWERS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+
+/// Reads the digits from `at` on behind those of `mantissa`, which wraps around; returns it and the place after them.
+#[inline(always)]
+fn digits(bytes: &[u8], mut at: usize, mut mantissa: u64) -> (u64, usize) {
+    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        const HIGHS: u64 = 0x8080_8080_8080_8080;
+        // Digits become 0 to 9; a byte that is none gets its highest bit set.
+        let word = u64::from_le_bytes(*chunk) ^ 0x3030_3030_3030_3030;
+        let others = (((word & !HIGHS) + 0x7676_7676_7676_7676) | word) & HIGHS;
+        let count = (others.trailing_zeros() / 8) as usize;
+        if count == 0 {
+            return (mantissa, at);
+        }
+        // Digits are moved to the end of the word, behind zeros, and neighbours joined: to pairs, fours, eight.
+        let word = word << (64 - 8 * count);
+        let pairs = (word.wrapping_mul(10 * 256 + 1) >> 8) & 0x00ff_00ff_00ff_00ff;
+        let fours = (pairs.wrapping_mul(100 * 65_536 + 1) >> 16) & 0x0000_ffff_0000_ffff;
+        let eight = fours.wrapping_mul(10_000 * 4_294_967_296 + 1) >> 32;
+        mantissa = mantissa.wrapping_mul(POWERS[count]).wrapping_add(eight);
+        at += count;
+        if count < 8 {
+            return (mantissa, at);
+        }
+    }
+    while let Some(digit) = bytes.get(at).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
+        mantissa = mantissa.wrapping_mul(10).wrapping_add(u64::from(digit));
         at += 1;
     }
+    (mantissa, at)
+}
+
+#[inline(always)]
+pub(crate) fn number(bytes: &[u8], start: usize) -> Option<(Scalar<'_>, usize)> {
+    let negative = bytes[start] == b'-';
+    let first = start + usize::from(negative);
+    let (mut mantissa, mut at) = digits(bytes, first, 0);
     let whole = at - first;
     if whole == 0 || (whole > 1 && bytes[first] == b'0') {
         return None;
     }
     if !matches!(bytes.get(at), Some(b'.' | b'e' | b'E')) {
         // JSON parsers do not agree on what -0 is.
-        if whole > MAX_INT_DIGITS || (negative && mantissa == 0) {
+        if negative && mantissa == 0 {
             return None;
+        }
+        if whole > MAX_INT_DIGITS {
+            return json::read_int(&bytes[start..at]).map(|number| (Scalar::Int(number), at));
         }
         let number = mantissa as i64;
         return Some((Scalar::Int(if negative { -number } else { number }), at));
@@ -135,10 +167,7 @@ fn number(bytes: &[u8], start: usize) -> Option<(Scalar<'_>, usize)> {
     if bytes[at] == b'.' {
         at += 1;
         let point = at;
-        while let Some(next) = digit(at) {
-            mantissa = mantissa.wrapping_mul(10).wrapping_add(u64::from(next));
-            at += 1;
-        }
+        (mantissa, at) = digits(bytes, point, mantissa);
         places = at - point;
         if places == 0 {
             return None;

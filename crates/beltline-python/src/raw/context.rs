@@ -43,6 +43,30 @@ pub fn current(py: Python<'_>) -> PyResult<Option<Bound<'_, Cursor>>> {
     Ok(get(py)?.and_then(|value| value.cast_into::<Cursor>().ok()))
 }
 
+/// The partition of the event the running task or thread works on; `None` also where that is not the whole answer.
+#[inline]
+pub fn current_partition(py: Python<'_>) -> Option<u32> {
+    let current = get(py).ok()??;
+    current.cast::<Cursor>().ok()?.get().partition()
+}
+
+/// Whether `cursor` is the current one; also false when nobody can say.
+#[inline(always)]
+pub fn is_current(py: Python<'_>, cursor: &Py<Cursor>) -> bool {
+    let Some(variable) = VARIABLE.get(py) else { return false };
+    let mut value = ptr::null_mut();
+    // SAFETY: as in `get`; the reference that comes back is given up at once, of which the address is kept for a
+    // comparison only. What `cursor` refers to lives on, so giving it up ends nothing that is compared.
+    unsafe {
+        if ffi::PyContextVar_Get(variable.as_ptr(), ptr::null_mut(), &mut value) < 0 {
+            ffi::PyErr_Clear();
+            return false;
+        }
+        ffi::Py_XDECREF(value);
+    }
+    value == cursor.as_ptr()
+}
+
 /// Makes `cursor` the current one; says whether it was not.
 #[inline]
 pub fn set_current(cursor: &Bound<'_, Cursor>) -> PyResult<bool> {

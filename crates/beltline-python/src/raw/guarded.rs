@@ -33,12 +33,18 @@ impl<T> Guarded<T> {
     /// `RuntimeError` when it is borrowed already: a callback of the user came back into the object that called it,
     /// or another thread uses it.
     #[inline]
-    pub fn hold(&self, _attached: Python<'_>, what: &str) -> PyResult<Hold<'_, T>> {
+    pub fn hold(&self, attached: Python<'_>, what: &str) -> PyResult<Hold<'_, T>> {
+        self.try_hold(attached).ok_or_else(|| refused(what))
+    }
+
+    /// Borrows the value, if nobody has it.
+    #[inline]
+    pub fn try_hold(&self, _attached: Python<'_>) -> Option<Hold<'_, T>> {
         if self.busy.load(Ordering::Acquire) {
-            return Err(refused(what));
+            return None;
         }
         self.busy.store(true, Ordering::Relaxed);
-        Ok(Hold { cell: self })
+        Some(Hold { cell: self })
     }
 
     /// Borrows the value for the garbage collector; `None` while somebody else has it, whose references then count

@@ -5,7 +5,7 @@ use std::ffi::c_int;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyType};
+use pyo3::types::{PyDict, PyString, PyType};
 
 /// `Py_T_OBJECT_EX`: a slot that holds one object or null.
 const OBJECT_SLOT: c_int = 16;
@@ -87,18 +87,19 @@ impl SlotClass {
         }
     }
 
-    /// A new instance with empty slots.
-    ///
-    /// # Errors
-    /// `MemoryError`.
+    /// A new instance with empty slots; `None` when memory is short.
     #[inline]
-    pub fn make<'py>(&self, py: Python<'py>) -> PyResult<SlotObject<'py, '_>> {
+    pub fn make<'py>(&self, py: Python<'py>) -> Option<SlotObject<'py, '_>> {
         let class = self.class.as_ptr().cast::<ffi::PyTypeObject>();
         // SAFETY: the class is a live heap type (a Python class with slots of its own) whose `__new__` is that of
         // `object`, so allocating is all that making an instance takes; the result is a new reference or null with an
         // error.
-        let object = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyType_GenericAlloc(class, 0))? };
-        Ok(SlotObject { class: self, object })
+        let object = unsafe { Bound::from_owned_ptr_or_opt(py, ffi::PyType_GenericAlloc(class, 0)) };
+        if object.is_none() {
+            // SAFETY: the lock is held; whoever goes on will run into the same want.
+            unsafe { ffi::PyErr_Clear() };
+        }
+        Some(SlotObject { class: self, object: object? })
     }
 }
 
@@ -171,4 +172,23 @@ pub fn ascii_text<'py>(py: Python<'py>, bytes: &[u8]) -> Bound<'py, PyString> {
         }
         PyString::new(py, std::str::from_utf8_unchecked(bytes))
     }
+}
+
+unsafe extern "C" {
+    /// Not in the headers for everybody, but exported by every version from 3.11 on, and used by many extensions.
+    fn _PyDict_NewPresized(size: ffi::Py_ssize_t) -> *mut ffi::PyObject;
+}
+
+/// An empty dict with room for so many entries: one that grows on its way is made twice.
+#[inline]
+pub fn sized_dict(py: Python<'_>, size: usize) -> Bound<'_, PyDict> {
+    /// Up to here a new dict has the room anyway.
+    const SMALL: usize = 5;
+    /// What one record has said about the next one is no reason for more.
+    const LARGE: usize = 1000;
+    if size <= SMALL {
+        return PyDict::new(py);
+    }
+    // SAFETY: the call returns a new dict, or null when memory is short, which becomes a panic as everywhere in PyO3.
+    unsafe { Bound::from_owned_ptr(py, _PyDict_NewPresized(size.min(LARGE) as ffi::Py_ssize_t)).cast_into_unchecked() }
 }

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyFloat, PyString, PyType};
 
 use crate::raw::guarded::Guarded;
+use crate::raw::numbers;
 use crate::raw::slots::{SlotClass, SlotObject};
 use crate::records::text_cache::{Repeats, TextCache};
 
@@ -39,7 +40,7 @@ struct Fill<'a, 'class, 'py> {
 }
 
 impl RecordSink for Fill<'_, '_, '_> {
-    #[inline]
+    #[inline(always)]
     fn field(&mut self, index: usize, value: Scalar<'_>) {
         let py = self.py;
         let value = match value {
@@ -48,10 +49,7 @@ impl RecordSink for Fill<'_, '_, '_> {
                 None => return,
             },
             Scalar::Text(text) => PyString::new(py, &text).into_any().unbind(),
-            Scalar::Int(number) => match number.into_pyobject(py) {
-                Ok(number) => number.into_any().unbind(),
-                Err(never) => match never {},
-            },
+            Scalar::Int(number) => numbers::int(py, number).unbind(),
             Scalar::Float(number) => PyFloat::new(py, number).into_any().unbind(),
             Scalar::Bool(flag) => PyBool::new(py, flag).to_owned().into_any().unbind(),
             Scalar::Null => py.None(),
@@ -67,39 +65,45 @@ impl RecordDecoder {
     /// What the general decoder raises.
     #[inline]
     pub fn decode_borrowed(&self, py: Python<'_>, bytes: &[u8]) -> PyResult<Py<PyAny>> {
-        if let Some(class) = &self.class
-            && let Some(object) = self.decode_fast(py, class, bytes)?
-        {
-            return Ok(object);
+        match self.quick(py, bytes) {
+            Some(object) => Ok(object.unbind()),
+            None => self.general.call1(py, (PyBytes::new(py, bytes),)),
         }
-        self.general.call1(py, (PyBytes::new(py, bytes),))
     }
 
+    /// Decodes what it can without calling into Python; `None` leaves it to the general way, and so does a want of memory.
+    /// Nothing in here drops a `Py`: see [`crate::step::quick`].
     #[inline]
-    fn decode_fast(&self, py: Python<'_>, class: &SlotClass, bytes: &[u8]) -> PyResult<Option<Py<PyAny>>> {
+    pub fn quick<'py>(&self, py: Python<'py>, bytes: &[u8]) -> Option<Bound<'py, PyAny>> {
+        let class = self.class.as_ref()?;
         // An instance that is given up may run code of the user's: not while anything is held.
-        let old = self.learned.hold(py, "the decoder of a record")?.spare[0].take();
+        let old = self.learned.try_hold(py)?.spare[0].take();
         let object = match old.and_then(|old| class.reuse(py, old)) {
             Some(object) => object,
             None => class.make(py)?,
         };
-        let mut learned = self.learned.hold(py, "the decoder of a record")?;
+        let mut learned = self.learned.try_hold(py)?;
         let Learned { codec, texts, repeats, .. } = &mut *learned;
         let mut fill = Fill { py, object, texts, repeats };
         let outcome = codec.decode(bytes, &mut fill);
         let mut object = fill.object;
-        let Outcome::Done { seen } = outcome else { return Ok(None) };
+        let Outcome::Done { seen } = outcome else {
+            drop(learned);
+            return None;
+        };
         if seen.count_ones() as usize != self.defaults.len() {
             for (index, default) in self.defaults.iter().enumerate().filter(|(index, _)| seen & (1 << index) == 0) {
                 object.write(index, default.as_ref().map_or_else(|| py.None(), |default| default.clone_ref(py)));
             }
         }
-        let object = object.into_object().unbind();
+        let object = object.into_object();
         learned.spare.swap(0, 1);
-        let given_up = learned.spare[1].replace(object.clone_ref(py));
+        let given_up = learned.spare[1].replace(object.clone().unbind());
         drop(learned);
-        drop(given_up);
-        Ok(Some(object))
+        if let Some(given_up) = given_up {
+            given_up.drop_ref(py);
+        }
+        Some(object)
     }
 }
 

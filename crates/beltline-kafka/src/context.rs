@@ -1,0 +1,57 @@
+//! What all parts of one Kafka log share.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use beltline_types::{Error, Result};
+
+use crate::errors;
+use crate::health::{Deadline, Health, HealthCallbacks};
+use crate::options::{KafkaOptions, is_secret};
+use crate::raw::client::{Client, Delivery, Role};
+use crate::raw::code::Fault;
+use crate::records::BatchWriter;
+use crate::signal::Signal;
+
+/// What all parts of one Kafka log share.
+pub(crate) struct Context {
+    pub(crate) options: KafkaOptions,
+    pub(crate) health: Arc<Health>,
+    pub(crate) signal: Arc<Signal>,
+    /// Memory for the batch that is being gathered.
+    pub(crate) writer: Mutex<BatchWriter>,
+}
+
+impl Context {
+    /// Makes a handle.
+    pub(crate) fn client(
+        &self,
+        role: Role,
+        group: Option<&str>,
+        delivered: Option<Box<dyn Fn(Delivery) + Send + Sync>>,
+    ) -> Result<Arc<Client>> {
+        let mut settings = self.options.settings(role);
+        if let Some(group) = group {
+            settings.push(("group.id".into(), group.into()));
+        }
+        let tokens = self.options.tokens.clone();
+        let callbacks = Arc::new(HealthCallbacks { health: self.health.clone(), tokens, delivered });
+        let made = Client::new(role, &settings, is_secret, callbacks);
+        Ok(Arc::new(made.map_err(|fault| Error::new(beltline_types::ErrorKind::Usage, fault.text))?))
+    }
+
+    pub(crate) fn deadline(&self, length: Duration) -> Deadline {
+        Deadline::after(self.health.clock, length)
+    }
+
+    /// A deadline for a question to the brokers.
+    pub(crate) fn question(&self) -> Deadline {
+        self.deadline(self.options.request_timeout)
+    }
+
+    /// The error of a call that had until `deadline`.
+    pub(crate) fn error(&self, doing: &str, deadline: &Deadline, fault: &Fault) -> Error {
+        let waited = deadline.length.saturating_sub(deadline.remaining());
+        errors::error(&self.health, doing, waited, fault)
+    }
+}

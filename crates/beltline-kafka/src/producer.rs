@@ -1,0 +1,142 @@
+//! A producer's handle: records of a unit go in, their fates come back.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use beltline_types::{Append, Appended, Batch, Error, ErrorKind, RecordView, Result, TopicPartition};
+
+use crate::context::Context;
+use crate::deliveries::{Deliveries, MOST_APPENDS, MOST_RECORDS};
+use crate::errors::kind_of;
+use crate::health::Deadline;
+use crate::raw::client::{Client, Role};
+use crate::raw::code::{Code, Fault};
+use crate::raw::producer::TopicHandle;
+use crate::topics;
+
+struct Topic {
+    handle: TopicHandle,
+    partitions: u32,
+}
+
+/// A librdkafka producer and what it knows of topics.
+pub(crate) struct Producer {
+    context: Arc<Context>,
+    /// Asked whether topics exist: a question from a producer would create them on brokers that do so.
+    asking: Arc<Client>,
+    topics: BTreeMap<Arc<str>, Topic>,
+    deliveries: Arc<Mutex<Deliveries>>,
+    pub(crate) client: Arc<Client>,
+}
+
+impl Producer {
+    pub(crate) fn new(context: &Arc<Context>, asking: &Arc<Client>) -> Result<Producer> {
+        let deliveries = Arc::new(Mutex::new(Deliveries::default()));
+        let take = deliveries.clone();
+        let delivered = Box::new(move |delivery| {
+            take.lock().unwrap_or_else(PoisonError::into_inner).take(delivery);
+        });
+        let client = context.client(Role::Producer, None, Some(delivered))?;
+        let (context, asking) = (context.clone(), asking.clone());
+        Ok(Producer { context, asking, topics: BTreeMap::new(), deliveries, client })
+    }
+
+    pub(crate) fn context(&self) -> &Context {
+        &self.context
+    }
+
+    pub(crate) fn deliveries(&self) -> MutexGuard<'_, Deliveries> {
+        self.deliveries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues all records of a unit. After a failure some of them are queued.
+    pub(crate) fn enqueue(&mut self, appends: &[Append], deadline: &Deadline) -> Result<()> {
+        self.deliveries().begin(appends.len());
+        let too_many = |append: &Append| append.records.len() as usize >= MOST_RECORDS;
+        if appends.len() >= MOST_APPENDS || appends.iter().any(too_many) {
+            return Err(Error::new(ErrorKind::Limit, "a unit has too many records for one commit; commit more often"));
+        }
+        for (place, append) in appends.iter().enumerate() {
+            self.require(&append.target)?;
+            let batch = append.records.build(0)?;
+            self.deliveries().expect(batch.len());
+            self.enqueue_batch(place, &append.target, &batch, deadline)?;
+        }
+        Ok(())
+    }
+
+    fn enqueue_batch(&self, place: usize, target: &TopicPartition, batch: &Batch, deadline: &Deadline) -> Result<()> {
+        let Some(topic) = self.topics.get(&target.topic) else { return Ok(()) };
+        let first_tag = self.deliveries().tag(place, 0);
+        for (number, record) in batch.iter().enumerate() {
+            loop {
+                match topic.handle.produce(target.partition, &record, first_tag + number) {
+                    Ok(()) => break,
+                    // Room comes with the answers for what was sent.
+                    Err(fault) if fault.code == Code::QUEUE_FULL && !deadline.is_over() => self.client.poll(10),
+                    Err(fault) => return Err(self.refusal(target, Some(&record), deadline, &fault)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes sure that a partition exists, once per topic.
+    fn require(&mut self, target: &TopicPartition) -> Result<()> {
+        if self.topics.get(&target.topic).is_some_and(|topic| target.partition < topic.partitions) {
+            return Ok(());
+        }
+        topics::require(&self.context, &self.asking, target)?;
+        let found = topics::find(&self.context, &self.asking, &target.topic)?;
+        let partitions = found.map_or(0, |topic| topic.partitions);
+        let deadline = self.context.question();
+        let handle = TopicHandle::new(&self.client, &target.topic)
+            .map_err(|fault| self.context.error(&format!("writing to {target}"), &deadline, &fault))?;
+        self.topics.insert(target.topic.clone(), Topic { handle, partitions });
+        Ok(())
+    }
+
+    /// The error for a record that was not taken.
+    pub(crate) fn refusal(
+        &self,
+        target: &TopicPartition,
+        record: Option<&RecordView<'_>>,
+        deadline: &Deadline,
+        fault: &Fault,
+    ) -> Error {
+        if kind_of(fault.code) == ErrorKind::Limit {
+            let size = record.map_or_else(
+                || "a record".into(),
+                |record| {
+                    let bytes = record.key.map_or(0, <[u8]>::len)
+                        + record.value.map_or(0, <[u8]>::len)
+                        + record.raw_headers().len();
+                    format!("a record of {bytes} bytes")
+                },
+            );
+            return Error::new(
+                ErrorKind::Limit,
+                format!(
+                    "{size} is too large for {target}: raise the Kafka option message.max.bytes here (extra options) and \
+                     max.message.bytes of the topic, or write less at once"
+                ),
+            );
+        }
+        self.context.error(&format!("writing to {target}"), deadline, fault)
+    }
+
+    /// The error for the first record of a unit that the brokers refused, if any.
+    pub(crate) fn first_refusal(&self, appends: &[Append], deadline: &Deadline) -> Option<Error> {
+        let refused = self.deliveries().refused()?;
+        let append = appends.get(refused.append)?;
+        let batch = append.records.build(0).ok()?;
+        let record = (refused.record < batch.len()).then(|| batch.get(refused.record));
+        Some(self.refusal(&append.target, record.as_ref(), deadline, &Fault::of(refused.code)))
+    }
+
+    /// Where the unit's records went, when each was answered.
+    pub(crate) fn appended(&self) -> Option<Vec<Appended>> {
+        let mut deliveries = self.deliveries();
+        deliveries.is_complete().then(|| deliveries.appended())
+    }
+}

@@ -1,0 +1,152 @@
+//! What producers can do.
+#![expect(unsafe_code, reason = "calls into C")]
+
+use std::ffi::{c_int, c_void};
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use beltline_types::{HeaderIter, RecordView};
+use rdkafka_sys as sys;
+use rdkafka_sys::rd_kafka_vtype_t as Tag;
+
+use super::client::{Client, c_string};
+use super::code::{Code, Fault};
+use super::consumer::GroupMetadata;
+use super::list::PartitionList;
+
+/// A topic as a producer knows it, so that a record needs no search for its name.
+pub(crate) struct TopicHandle {
+    pointer: NonNull<sys::rd_kafka_topic_t>,
+    client: Arc<Client>,
+}
+
+// SAFETY: topic handles are counted references with locks of their own.
+unsafe impl Send for TopicHandle {}
+
+impl TopicHandle {
+    pub(crate) fn new(client: &Arc<Client>, topic: &str) -> Result<TopicHandle, Fault> {
+        let name = c_string(topic)?;
+        // SAFETY: the handle is alive, the name ends with a zero, no settings of its own are given.
+        let pointer = unsafe { sys::rd_kafka_topic_new(client.raw(), name.as_ptr(), std::ptr::null_mut()) };
+        let refused = || Fault::new(Code::INVALID_TOPIC, format!("{topic} is no name for a topic"));
+        Ok(TopicHandle { pointer: NonNull::new(pointer).ok_or_else(refused)?, client: client.clone() })
+    }
+
+    pub(crate) fn raw(&self) -> *mut sys::rd_kafka_topic_t {
+        self.pointer.as_ptr()
+    }
+
+    /// Queues one record, whose bytes are copied; a timestamp of 0 is the time of this call. `tag` comes back with the
+    /// delivery.
+    pub(crate) fn produce(&self, partition: u32, record: &RecordView<'_>, tag: usize) -> Result<(), Fault> {
+        let headers = match record.raw_headers() {
+            [] => std::ptr::null_mut(),
+            encoded => encode(HeaderIter::new(encoded)),
+        };
+        let (key, key_len) = parts(record.key);
+        let (value, value_len) = parts(record.value);
+        // SAFETY: the arguments are pairs of a tag and what the tag stands for, of the types librdkafka reads for it,
+        // and end with the end tag. Key and value are null or alive during the call, which copies them. The headers are
+        // taken over when the call succeeds and destroyed here when it does not.
+        unsafe {
+            let code = Code::from(sys::rd_kafka_producev(
+                self.client.raw(),
+                Tag::RD_KAFKA_VTYPE_RKT as c_int,
+                self.raw(),
+                Tag::RD_KAFKA_VTYPE_PARTITION as c_int,
+                partition as i32 as c_int,
+                Tag::RD_KAFKA_VTYPE_MSGFLAGS as c_int,
+                sys::RD_KAFKA_MSG_F_COPY as c_int,
+                Tag::RD_KAFKA_VTYPE_KEY as c_int,
+                key,
+                key_len,
+                Tag::RD_KAFKA_VTYPE_VALUE as c_int,
+                value,
+                value_len,
+                Tag::RD_KAFKA_VTYPE_TIMESTAMP as c_int,
+                record.timestamp.max(0),
+                Tag::RD_KAFKA_VTYPE_OPAQUE as c_int,
+                tag as *mut c_void,
+                // A null here is "no headers".
+                Tag::RD_KAFKA_VTYPE_HEADERS as c_int,
+                headers,
+                Tag::RD_KAFKA_VTYPE_END as c_int,
+            ));
+            if code.is_error() && !headers.is_null() {
+                sys::rd_kafka_headers_destroy(headers);
+            }
+            Fault::check(code)
+        }
+    }
+}
+
+impl Drop for TopicHandle {
+    fn drop(&mut self) {
+        // SAFETY: ours, given back once, before the handle it came from.
+        unsafe { sys::rd_kafka_topic_destroy(self.raw()) };
+    }
+}
+
+/// Null for a null, and never null for bytes, even when there are none of them.
+#[inline]
+fn parts(bytes: Option<&[u8]>) -> (*const c_void, usize) {
+    bytes.map_or((std::ptr::null(), 0), |bytes| (bytes.as_ptr().cast(), bytes.len()))
+}
+
+fn encode(headers: HeaderIter<'_>) -> *mut sys::rd_kafka_headers_t {
+    // SAFETY: the headers object is ours until it is handed to a record; names and values are copied with their
+    // lengths.
+    unsafe {
+        let object = sys::rd_kafka_headers_new(8);
+        for (name, value) in headers {
+            let (value, value_len) = parts(value);
+            let name_len = name.len() as isize;
+            sys::rd_kafka_header_add(object, name.as_ptr().cast(), name_len, value, value_len as isize);
+        }
+        object
+    }
+}
+
+// SAFETY of all blocks below: the handle is alive as long as `self`, lists and group metadata as long as their borrow;
+// error objects that come back are ours. Callbacks run on this thread meanwhile, see `client`.
+impl Client {
+    /// Sends what is queued, without lingering, until all of it is answered.
+    pub(crate) fn flush(&self, timeout_ms: c_int) -> Result<(), Fault> {
+        // SAFETY: see above.
+        Fault::check(unsafe { sys::rd_kafka_flush(self.raw(), timeout_ms) })
+    }
+
+    pub(crate) fn init_transactions(&self, timeout_ms: c_int) -> Result<(), Fault> {
+        // SAFETY: see above.
+        unsafe { Fault::take(sys::rd_kafka_init_transactions(self.raw(), timeout_ms)) }
+    }
+
+    pub(crate) fn begin_transaction(&self) -> Result<(), Fault> {
+        // SAFETY: see above.
+        unsafe { Fault::take(sys::rd_kafka_begin_transaction(self.raw())) }
+    }
+
+    pub(crate) fn send_offsets(
+        &self,
+        offsets: &PartitionList,
+        group: &GroupMetadata,
+        timeout_ms: c_int,
+    ) -> Result<(), Fault> {
+        // SAFETY: see above.
+        unsafe {
+            let answer = sys::rd_kafka_send_offsets_to_transaction(self.raw(), offsets.raw(), group.raw(), timeout_ms);
+            Fault::take(answer)
+        }
+    }
+
+    /// Flushes and commits.
+    pub(crate) fn commit_transaction(&self, timeout_ms: c_int) -> Result<(), Fault> {
+        // SAFETY: see above.
+        unsafe { Fault::take(sys::rd_kafka_commit_transaction(self.raw(), timeout_ms)) }
+    }
+
+    pub(crate) fn abort_transaction(&self, timeout_ms: c_int) -> Result<(), Fault> {
+        // SAFETY: see above.
+        unsafe { Fault::take(sys::rd_kafka_abort_transaction(self.raw(), timeout_ms)) }
+    }
+}

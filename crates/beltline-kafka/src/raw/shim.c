@@ -1,0 +1,101 @@
+/* Registers beltline's assignor in librdkafka's own registry, for which the library has no public door.
+ *
+ * This reads internal headers, so it is right for one version only; the check below refuses any other. Before moving to
+ * another librdkafka, read rdkafka_assignor.[ch], the handling of JoinGroup and SyncGroup in rdkafka_cgrp.c and
+ * rd_kafka_toppars_pause_resume in rdkafka_partition.c again, then run the group tests. */
+#include "rdkafka_int.h"
+#include "rdkafka_assignor.h"
+#include "rdkafka_cgrp.h"
+#include "rdkafka_partition.h"
+
+#if RD_KAFKA_VERSION != 0x020c01ff
+#error "this shim was read against librdkafka 2.12.1; see the comment above"
+#endif
+
+/* One member as the leader sees it. */
+struct beltline_member {
+        const char *id;
+        size_t id_len;
+        const void *user_data;
+        size_t user_data_len;
+        const rd_kafka_topic_partition_list_t *subscription;
+        rd_kafka_topic_partition_list_t *assignment; /* filled by the Rust side */
+        rd_kafka_group_member_t *member;             /* for beltline_member_set_user_data */
+};
+
+/* The Rust side. All three run on librdkafka's main thread: they do not block, do not unwind and do not call the client. */
+extern const void *beltline_user_data(void *app, const rd_kafka_topic_partition_list_t *owned, size_t *len);
+extern int beltline_assign(void *app, const rd_kafka_metadata_t *metadata, struct beltline_member *members, size_t count);
+extern void beltline_assigned(void *app, int32_t generation, const void *data, size_t len);
+
+/* What an assignor leaves in rkgm_userdata is sent to that member along with its assignment. */
+void beltline_member_set_user_data(rd_kafka_group_member_t *member, const void *data, size_t len) {
+        if (member->rkgm_userdata)
+                rd_kafkap_bytes_destroy(member->rkgm_userdata);
+        member->rkgm_userdata = rd_kafkap_bytes_new(data, (int32_t)len);
+}
+
+/* Called before each JoinGroup. The protocol's own field of owned partitions stays empty on purpose: claims travel in
+ * the user data, and from a filled field librdkafka would withhold a second time, after the assignor, so that nothing
+ * would ever move. */
+static rd_kafkap_bytes_t *member_metadata(const rd_kafka_assignor_t *assignor, void *state, const rd_list_t *topics,
+                                          const rd_kafka_topic_partition_list_t *owned, const rd_kafkap_str_t *rack) {
+        size_t len       = 0;
+        const void *data = beltline_user_data(assignor->rkas_opaque, owned, &len);
+        return rd_kafka_consumer_protocol_member_metadata_new(topics, data, len, NULL, -1, rack);
+}
+
+static rd_kafka_resp_err_t assign(rd_kafka_t *rk, const rd_kafka_assignor_t *assignor, const char *member_id,
+                                  const rd_kafka_metadata_t *metadata, rd_kafka_group_member_t *members, size_t count,
+                                  rd_kafka_assignor_topic_t **topics, size_t topic_count, char *errstr,
+                                  size_t errstr_size, void *opaque) {
+        struct beltline_member *views = rd_calloc(count, sizeof(*views));
+        size_t i;
+        int failed;
+        for (i = 0; i < count; i++) {
+                rd_kafka_group_member_t *member = &members[i];
+                int has_data = member->rkgm_userdata && RD_KAFKAP_BYTES_LEN(member->rkgm_userdata) > 0;
+                views[i].id            = member->rkgm_member_id->str;
+                views[i].id_len        = RD_KAFKAP_STR_LEN(member->rkgm_member_id);
+                views[i].user_data     = has_data ? member->rkgm_userdata->data : NULL;
+                views[i].user_data_len = has_data ? (size_t)RD_KAFKAP_BYTES_LEN(member->rkgm_userdata) : 0;
+                views[i].subscription  = member->rkgm_subscription;
+                views[i].assignment    = member->rkgm_assignment;
+                views[i].member        = member;
+        }
+        failed = beltline_assign(opaque, metadata, views, count);
+        rd_free(views);
+        if (failed)
+                rd_snprintf(errstr, errstr_size, "a member of the group sent data that beltline cannot read");
+        return failed ? RD_KAFKA_RESP_ERR__APPLICATION : RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+static void on_assignment(const rd_kafka_assignor_t *assignor, void **state,
+                          const rd_kafka_topic_partition_list_t *assignment, const rd_kafkap_bytes_t *data,
+                          const rd_kafka_consumer_group_metadata_t *group) {
+        int has_data = data && RD_KAFKAP_BYTES_LEN(data) > 0;
+        beltline_assigned(assignor->rkas_opaque, group->generation_id, has_data ? data->data : NULL,
+                          has_data ? (size_t)RD_KAFKAP_BYTES_LEN(data) : 0);
+}
+
+/* Makes the assignor the only one of this client. To be called after rd_kafka_new and before rd_kafka_subscribe; `app`
+ * must outlive `rk`. */
+int beltline_register_assignor(rd_kafka_t *rk, const char *name, void *app) {
+        rd_kafka_assignor_t *assignor;
+        int i;
+        rd_kafka_resp_err_t err =
+            rd_kafka_assignor_add(rk, "consumer", name, RD_KAFKA_REBALANCE_PROTOCOL_COOPERATIVE, assign,
+                                  member_metadata, on_assignment, NULL, NULL, app);
+        if (err)
+                return err;
+        RD_LIST_FOREACH(assignor, &rk->rk_conf.partition_assignors, i)
+                assignor->rkas_enabled = !rd_kafkap_str_cmp_str(assignor->rkas_protocol_name, name);
+        rk->rk_conf.enabled_assignor_cnt = 1;
+        return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+/* librdkafka stops fetching every partition of a member while some of them wait to be given back. Those that stay need
+ * not stand still: this lets them run on. It is rd_kafka_resume_partitions for the library's own pause. */
+int beltline_resume_during_revocation(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *partitions) {
+        return rd_kafka_toppars_pause_resume(rk, rd_false, RD_ASYNC, RD_KAFKA_TOPPAR_F_LIB_PAUSE, partitions);
+}

@@ -1,0 +1,249 @@
+//! Topics: which there are, making them, and what they hold.
+
+use std::sync::Arc;
+
+use beltline_types::{Cleanup, Error, ErrorKind, Offset, OffsetRange, Result, TopicInfo, TopicPartition, TopicSpec};
+
+use crate::context::Context;
+use crate::errors::kind_of;
+use crate::raw::admin::{NewTopic, Outcome, Scope, TopicMetadata};
+use crate::raw::client::Client;
+use crate::raw::code::{Code, Fault};
+use crate::raw::list::{BEGINNING, END, PartitionList};
+
+/// Topics of Kafka's own, which are nobody's business here.
+const INTERNAL: [&str; 3] = ["__consumer_offsets", "__transaction_state", "__share_group_state"];
+
+fn info(topic: &TopicMetadata) -> TopicInfo {
+    TopicSpec::new(topic.name.clone(), topic.partitions)
+}
+
+/// All topics, by name. Only names and partition counts are asked for.
+pub(crate) fn list(context: &Context, client: &Arc<Client>) -> Result<Vec<TopicInfo>> {
+    let deadline = context.question();
+    let found = client
+        .metadata(Scope::Everything, deadline.remaining_ms())
+        .map_err(|fault| context.error("listing the topics", &deadline, &fault))?;
+    context.health.well();
+    let mut topics: Vec<TopicInfo> =
+        found.iter().filter(|topic| topic.code == Code::NONE && !INTERNAL.contains(&&*topic.name)).map(info).collect();
+    topics.sort_by(|left, right| left.name.cmp(&right.name));
+    Ok(topics)
+}
+
+/// One topic, if it exists.
+pub(crate) fn find(context: &Context, client: &Arc<Client>, name: &str) -> Result<Option<TopicInfo>> {
+    let deadline = context.question();
+    let doing = || format!("looking for the topic {name}");
+    loop {
+        let found = client
+            .metadata(Scope::Topic(name), deadline.remaining_ms())
+            .map_err(|fault| context.error(&doing(), &deadline, &fault))?;
+        context.health.well();
+        let Some(topic) = found.first() else { return Ok(None) };
+        match topic.code {
+            Code::NONE => return Ok(Some(info(topic))),
+            Code::UNKNOWN_TOPIC_OR_PARTITION | Code::UNKNOWN_TOPIC_HERE | Code::INVALID_TOPIC => return Ok(None),
+            // A topic that was made just now.
+            Code::LEADER_NOT_AVAILABLE if !deadline.is_over() => {
+                context.signal.wait_quietly(std::time::Duration::from_millis(50));
+            }
+            code => return Err(context.error(&doing(), &deadline, &Fault::of(code))),
+        }
+    }
+}
+
+/// An error unless the partition exists.
+pub(crate) fn require(context: &Context, client: &Arc<Client>, partition: &TopicPartition) -> Result<()> {
+    match find(context, client, &partition.topic)? {
+        Some(topic) if partition.partition < topic.partitions => Ok(()),
+        Some(topic) => Err(Error::new(
+            ErrorKind::NotFound,
+            format!("there is no {partition}: the topic has {} partitions", topic.partitions),
+        )),
+        None => Err(Error::new(
+            ErrorKind::NotFound,
+            format!("there is no topic {}; create it, or correct its name", partition.topic),
+        )),
+    }
+}
+
+/// The offsets a partition holds, up to its high watermark: what open transactions have written counts.
+pub(crate) fn range(context: &Context, client: &Arc<Client>, partition: &TopicPartition) -> Result<OffsetRange> {
+    let deadline = context.question();
+    let ask = |which| client.list_offset(partition, which, deadline.remaining_ms());
+    let asked = ask(BEGINNING).and_then(|start| Ok(OffsetRange { start, end: ask(END)? }));
+    let range = asked.map_err(|fault| context.error(&format!("asking what {partition} holds"), &deadline, &fault))?;
+    context.health.well();
+    Ok(range)
+}
+
+/// Creates what is missing.
+pub(crate) fn create(context: &Context, client: &Arc<Client>, wanted: &[TopicSpec]) -> Result<()> {
+    for topic in wanted {
+        if topic.partitions == 0 || topic.name.is_empty() || topic.name.len() > 249 {
+            let name = &topic.name;
+            return Err(Error::new(
+                ErrorKind::Usage,
+                format!(
+                    "a topic named {name:?} cannot be made: Kafka wants 1 to 249 letters, digits, '.', '_' or '-', and one partition or more"
+                ),
+            ));
+        }
+    }
+    // Those that exist are not asked for, so that a worker without the right to create runs on topics made by others.
+    let mut missing = Vec::new();
+    for topic in wanted {
+        match find(context, client, &topic.name) {
+            Ok(Some(_)) => {}
+            Ok(None) => missing.push(topic),
+            // Brokers do not say whether it exists; if it does not, creating it is refused with the right words.
+            Err(error) if error.kind() == ErrorKind::Unauthorized => missing.push(topic),
+            Err(error) => return Err(error),
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let deadline = context.question();
+    let replication = context.options.replication_factor.unwrap_or(-1);
+    let requests: Vec<NewTopic<'_>> = missing.iter().map(|topic| request(topic, replication)).collect();
+    let outcomes = client.create_topics(&requests, deadline.remaining_ms()).map_err(|fault| {
+        let names: Vec<&str> = missing.iter().map(|topic| &*topic.name).collect();
+        context.error(&format!("creating the topics {}", names.join(", ")), &deadline, &fault)
+    })?;
+    let refused: Vec<&Outcome> = outcomes.iter().filter(|outcome| is_refusal(outcome)).collect();
+    match refused.first() {
+        None => wait_for(context, client, &missing),
+        Some(first) => Err(cannot_create(context, &refused, first, &missing, replication)),
+    }
+}
+
+/// Brokers answer that a topic is made before each of them knows it.
+fn wait_for(context: &Context, client: &Arc<Client>, topics: &[&TopicSpec]) -> Result<()> {
+    let deadline = context.question();
+    for topic in topics {
+        while find(context, client, &topic.name)?.is_none() {
+            if deadline.is_over() {
+                let doing = format!("waiting for the new topic {} to be known to the brokers", topic.name);
+                return Err(context.error(&doing, &deadline, &Fault::of(Code::TIMED_OUT)));
+            }
+            context.signal.wait_quietly(std::time::Duration::from_millis(20));
+        }
+    }
+    Ok(())
+}
+
+fn is_refusal(outcome: &Outcome) -> bool {
+    outcome.fault.as_ref().is_some_and(|fault| fault.code != Code::TOPIC_EXISTS)
+}
+
+fn settings(topic: &TopicSpec) -> Vec<(&'static str, String)> {
+    let mut settings = Vec::new();
+    if topic.cleanup == Cleanup::Compact {
+        settings.push(("cleanup.policy", "compact".to_string()));
+    }
+    if let Some(time) = topic.retention_ms {
+        settings.push(("retention.ms", time.to_string()));
+    }
+    if let Some(bytes) = topic.retention_bytes {
+        settings.push(("retention.bytes", bytes.to_string()));
+    }
+    settings
+}
+
+fn request<'a>(topic: &'a TopicSpec, replication: i32) -> NewTopic<'a> {
+    let partitions = i32::try_from(topic.partitions).unwrap_or(i32::MAX);
+    NewTopic { name: &topic.name, partitions, replication, settings: settings(topic) }
+}
+
+/// Names what is missing and the commands that would make it.
+fn cannot_create(
+    context: &Context,
+    refused: &[&Outcome],
+    first: &Outcome,
+    missing: &[&TopicSpec],
+    replication: i32,
+) -> Error {
+    let fault = first.fault.clone().unwrap_or_else(|| Fault::of(Code::NONE));
+    let servers = &context.options.bootstrap_servers;
+    let names: Vec<&str> = refused.iter().map(|outcome| outcome.name.as_str()).collect();
+    let mut sentence = format!("the topics {} are not seen and cannot be created here: {fault}", names.join(", "));
+    if kind_of(fault.code) != ErrorKind::Usage {
+        sentence.push_str("; let somebody with the right run:");
+        for topic in missing.iter().filter(|topic| names.contains(&&*topic.name)) {
+            let (name, partitions) = (&topic.name, topic.partitions);
+            sentence.push_str(&format!(
+                "\n  kafka-topics.sh --bootstrap-server {servers} --create --topic {name} --partitions {partitions}"
+            ));
+            if replication > 0 {
+                sentence.push_str(&format!(" --replication-factor {replication}"));
+            }
+            for (setting, value) in settings(topic) {
+                sentence.push_str(&format!(" --config {setting}={value}"));
+            }
+        }
+    }
+    Error::new(kind_of(fault.code), sentence)
+}
+
+/// Deletes a topic; one that does not exist is no error.
+pub(crate) fn delete(context: &Context, client: &Arc<Client>, name: &str) -> Result<()> {
+    let deadline = context.question();
+    let doing = format!("deleting the topic {name}");
+    let outcomes =
+        client.delete_topic(name, deadline.remaining_ms()).map_err(|fault| context.error(&doing, &deadline, &fault))?;
+    match outcomes.into_iter().find_map(|outcome| outcome.fault) {
+        Some(fault) if kind_of(fault.code) != ErrorKind::NotFound => Err(context.error(&doing, &deadline, &fault)),
+        _ => Ok(()),
+    }
+}
+
+/// Forgets a group's positions.
+pub(crate) fn forget_group(context: &Context, client: &Arc<Client>, group: &str) -> Result<()> {
+    let deadline = context.question();
+    let doing = format!("forgetting the positions of the group {group}");
+    let outcomes = client
+        .delete_group(group, deadline.remaining_ms())
+        .map_err(|fault| context.error(&doing, &deadline, &fault))?;
+    match outcomes.into_iter().find_map(|outcome| outcome.fault) {
+        None => Ok(()),
+        Some(fault) if fault.code == Code::GROUP_ID_NOT_FOUND => Ok(()),
+        Some(fault) if fault.code == Code::NON_EMPTY_GROUP => {
+            Err(Error::new(ErrorKind::Usage, format!("{doing}: the group has members; stop all its workers first")))
+        }
+        Some(fault) => Err(context.error(&doing, &deadline, &fault)),
+    }
+}
+
+/// A group's committed offsets, as a handle of that group knows them. The brokers let offsets of a transaction under way
+/// settle first.
+pub(crate) fn committed(
+    context: &Context,
+    client: &Client,
+    partitions: &[TopicPartition],
+) -> Result<Vec<Option<Offset>>> {
+    if partitions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let deadline = context.question();
+    let doing = "reading the group's positions";
+    let asked = PartitionList::of(partitions).and_then(|list| {
+        client.committed(&list, deadline.remaining_ms())?;
+        Ok(list)
+    });
+    let list = asked.map_err(|fault| context.error(doing, &deadline, &fault))?;
+    context.health.well();
+    let entries = list.entries();
+    partitions
+        .iter()
+        .map(|partition| {
+            let Some(entry) = entries.iter().find(|entry| entry.partition == *partition) else { return Ok(None) };
+            match entry.code {
+                Code::NONE => Ok((entry.offset >= 0).then_some(entry.offset)),
+                code if kind_of(code) == ErrorKind::NotFound => Ok(None),
+                code => Err(context.error(&format!("{doing} in {partition}"), &deadline, &Fault::of(code))),
+            }
+        })
+        .collect()
+}
