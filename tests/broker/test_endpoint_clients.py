@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import ConfigResource, NewTopic
 from endpoints import PATIENCE_S, Clients, Endpoint
 
@@ -167,6 +167,21 @@ def test_offsets_by_time(endpoint: Endpoint, clients: Clients, names: Names) -> 
     assert consumer.offsets_for_times([TopicPartition(topic, 0, TIME_MS + 991)])[0].offset < 0
     assert consumer.get_watermark_offsets(TopicPartition(topic, 0)) == (0, 100)
     consumer.close()
+
+
+def test_a_topic_may_carry_the_time_of_the_append(endpoint: Endpoint, clients: Clients, names: Names) -> None:
+    topic = names("t")
+    clients.create(topic, config={"message.timestamp.type": "LogAppendTime"})
+    producer = Producer(endpoint.options())
+    producer.produce(topic, b"x", timestamp=TIME_MS)
+    assert producer.flush(PATIENCE_S) == 0
+    consumer = clients.consumer(names("g"))
+    consumer.assign([TopicPartition(topic, 0, 0)])
+    message = consumer.poll(PATIENCE_S)
+    consumer.close()
+    kind, time_ms = message.timestamp()
+    assert kind == TIMESTAMP_LOG_APPEND_TIME
+    assert time_ms > TIME_MS + 1_000_000
 
 
 def test_what_a_client_wrote_survives_a_kill(own_endpoint: Endpoint, names: Names) -> None:

@@ -58,10 +58,11 @@ impl Endpoint {
     /// Where the data directory at `path` can be reached; `None` when nobody holds it, the holder does not listen, or what
     /// it once wrote was left behind by a process that has ended.
     pub fn find(path: &Path) -> Option<Endpoint> {
-        // The lock cannot be left behind: it ends with its process, in whatever way that ends.
-        let holder = DataDirectory::holder(path)?;
         let bytes = RealFiles.read(&path.join(FILE)).ok()?;
         let endpoint = Endpoint::parse(std::str::from_utf8(&bytes).ok()?)?;
+        // The lock cannot be left behind: it ends with its process, in whatever way that ends. It is looked at last,
+        // because who looks at a free one holds it for a moment.
+        let holder = DataDirectory::holder(path)?;
         (endpoint.pid == holder.pid).then_some(endpoint)
     }
 

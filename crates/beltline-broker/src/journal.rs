@@ -21,6 +21,9 @@ const READ_BYTES: usize = 1 << 20;
 /// Producers are forgotten after a week, as Kafka forgets transactional ids.
 const EXPIRY_MS: Timestamp = 7 * 24 * 60 * 60 * 1000;
 
+/// Keys with their last values and when those were written.
+type Latest = BTreeMap<Vec<u8>, (Vec<u8>, Timestamp)>;
+
 /// One thing that is remembered.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Entry {
@@ -67,10 +70,10 @@ impl Journal {
     }
 
     /// The last value of every key, with its time.
-    fn latest(&self) -> Result<BTreeMap<Vec<u8>, (Vec<u8>, Timestamp)>> {
+    fn latest(&self) -> Result<Latest> {
         let partition = TopicPartition::new(TOPIC, 0);
         let range = self.log.offsets(&partition)?;
-        let (mut latest, mut offset) = (BTreeMap::new(), range.start);
+        let (mut latest, mut offset) = (Latest::new(), range.start);
         while offset < range.end {
             let fetched = self.log.fetch(&partition, offset, READ_BYTES)?;
             for record in fetched.batches.iter().flat_map(|batch| batch.iter()) {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use beltline_broker::{BrokerOptions, Endpoint};
 use beltline_engine::{CoreOptions, Guarantee, StartFrom, SubscriptionId, TableSpec};
 use beltline_env::{Clock, ManualClock, SystemClock};
 use beltline_log::SyncPolicy;
@@ -18,6 +17,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
+use crate::endpoint;
 use crate::errors::{ForPython, raise, timed_out, to_python};
 use crate::inner::{Aftermath, Inner, Record, Shared};
 use crate::raw::guarded::{Guarded, Hold};
@@ -257,13 +257,7 @@ impl Belt {
     fn serve(&self, py: Python<'_>, port: u16) -> PyResult<String> {
         let mut inner = self.enter(py)?;
         let worker = inner.worker_mut().for_python(py)?;
-        let mut options = BrokerOptions::default();
-        options.address.set_port(port);
-        let (log, clock) = (worker.log().clone(), worker.clock().clone());
-        let serving = py.detach(|| Endpoint::serve(log, clock, options, worker.directory())).for_python(py)?;
-        let address = serving.address().to_string();
-        worker.accompany(Box::new(serving));
-        Ok(address)
+        py.detach(|| endpoint::serve(worker, port)).for_python(py)
     }
 
     #[pyo3(signature = (

@@ -1,15 +1,30 @@
-//! The endpoint of another process, as the command line uses it.
+//! The own endpoint, and that of another process as the command line uses it.
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use beltline_broker::Visitor;
+use beltline_broker::{BrokerOptions, Visitor};
 use beltline_env::{Clock, SystemClock};
 use beltline_types::{BatchBuilder, Result, TopicPartition, encode_headers, partition_of};
+use beltline_worker::Worker;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::errors::ForPython;
+
+/// Listens for other processes while the worker lives; gives host and port.
+///
+/// # Errors
+/// See [`beltline_broker::Endpoint::serve`].
+pub fn serve(worker: &mut Worker, port: u16) -> Result<String> {
+    let mut options = BrokerOptions::default();
+    options.address.set_port(port);
+    let (log, clock) = (worker.log().clone(), worker.clock().clone());
+    let serving = beltline_broker::Endpoint::serve(log, clock, options, worker.directory())?;
+    let address = serving.address().to_string();
+    worker.accompany(Box::new(serving));
+    Ok(address)
+}
 
 /// Key and value of a record.
 type Record<'py> = (Option<Bound<'py, PyBytes>>, Option<Bound<'py, PyBytes>>);
