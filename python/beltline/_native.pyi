@@ -94,6 +94,19 @@ class Belt:
             CorruptLogError: The log's own index makes no sense.
         """
 
+    def serve(self, port: int = 0) -> str:
+        """Listens for Kafka's protocol on a port of this machine until the belt stops; returns host and port.
+
+        Where the belt holds a data directory, other processes find the port there, see `Endpoint.find`.
+
+        Args:
+            port: 0 takes a free one.
+
+        Raises:
+            ImproperlyConfigured: The port is taken.
+            DataDirectoryError: Others cannot be told, the directory refuses the file.
+        """
+
     def declare_topic(
         self,
         name: str,
@@ -598,3 +611,52 @@ class RecordEncoder:
 
 def current_stream() -> Stream[Any] | None:
     """The stream whose event the running task (or thread) works on."""
+
+@final
+class Endpoint:
+    """Where another process that holds a data directory is reached; connects on first use.
+
+    Every call raises `StorageError` when that process has gone or does not answer, and `ImproperlyConfigured` for what
+    it refuses.
+    """
+
+    @staticmethod
+    def find(directory: str) -> Endpoint | None:
+        """Returns the endpoint of a data directory, or None when nobody holds it or its holder does not listen."""
+
+    @property
+    def address(self) -> str:
+        """Host and port."""
+
+    @property
+    def pid(self) -> int:
+        """The process that listens."""
+
+    def topics(self) -> list[tuple[str, int]]:
+        """Returns names and numbers of partitions."""
+
+    def make_topic(self, name: str) -> int:
+        """Makes a topic unless there is one; returns its number of partitions."""
+
+    def append(
+        self,
+        topic: str,
+        partitions: int,
+        partition: int | None,
+        key: bytes | None,
+        value: bytes | None,
+        headers: list[tuple[str, bytes | None]],
+    ) -> tuple[int, int, int]:
+        """Appends a record; returns its partition, its offset and its timestamp in milliseconds.
+
+        Args:
+            topic: Where it goes.
+            partitions: How many the topic has.
+            partition: None is the one that the key belongs to.
+            key: Key bytes.
+            value: Value bytes; None is a tombstone.
+            headers: In order.
+        """
+
+    def read(self, topic: str, partition: int, offset: int) -> tuple[list[tuple[bytes | None, bytes | None]], int]:
+        """Returns keys and values from an offset on, some at a time, and the offset to read on from."""

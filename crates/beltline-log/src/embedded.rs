@@ -417,6 +417,35 @@ impl Log for EmbeddedLog {
         self.shared.write(Changes::of_facts(changes), self.shared.is_durable())
     }
 
+    fn groups(&self) -> Result<Vec<Arc<str>>> {
+        let mut groups: Vec<Arc<str>> = Vec::new();
+        for (key, _) in self.shared.segments.index().facts(keys::OFFSET) {
+            if let Some(name) = keys::group_of(key)
+                && groups.last().is_none_or(|last| **last != *name)
+            {
+                groups.push(Arc::from(name));
+            }
+        }
+        // Keys sort by the length of the name first.
+        groups.sort_unstable();
+        Ok(groups)
+    }
+
+    fn forget_offsets(&self, group: &str, partitions: &[TopicPartition]) -> Result<()> {
+        let _writing = lock(&self.shared.writing);
+        let mut changes = Vec::with_capacity(partitions.len());
+        for partition in partitions {
+            let key = keys::offset(group, self.shared.catalog.partition(partition)?.key);
+            if self.shared.segments.index().facts(&key).next().is_some() {
+                changes.push(FactChange::remove(key));
+            }
+        }
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.shared.write(Changes::of_facts(changes), self.shared.is_durable())
+    }
+
     fn sync(&self) -> Result<()> {
         self.shared.unsynced.store(false, Ordering::Release);
         self.shared.segments.sync()

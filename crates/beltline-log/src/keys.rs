@@ -39,6 +39,12 @@ pub(crate) fn offset(group_name: &str, partition: PartitionKey) -> Vec<u8> {
     key
 }
 
+/// The group whose offset a key holds.
+pub(crate) fn group_of(key: &[u8]) -> Option<&str> {
+    let (length, rest) = key.strip_prefix(OFFSET)?.split_first_chunk::<4>()?;
+    std::str::from_utf8(rest.get(..u32::from_be_bytes(*length) as usize)?).ok()
+}
+
 /// Key of the first offset retention has left of a partition.
 pub(crate) fn start(partition: PartitionKey) -> Vec<u8> {
     [START, &partition.topic.to_be_bytes(), &partition.partition.to_be_bytes()].concat()

@@ -32,7 +32,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use beltline_types::{
-    Batch, CommitReceipt, CommitRequest, Offset, OffsetRange, Result, TopicInfo, TopicPartition, TopicSpec,
+    Batch, CommitReceipt, CommitRequest, Error, ErrorKind, Offset, OffsetRange, Result, TopicInfo, TopicPartition,
+    TopicSpec,
 };
 
 pub use data_directory::{DataDirectory, Holder};
@@ -134,6 +135,24 @@ pub trait Log: Send + Sync {
     /// # Errors
     /// Only what the disk says.
     fn reset_group(&self, group: &str) -> Result<()>;
+
+    /// Names of the groups that have offsets, sorted; none where the log cannot tell.
+    ///
+    /// # Errors
+    /// Only what the disk says.
+    fn groups(&self) -> Result<Vec<Arc<str>>> {
+        Ok(Vec::new())
+    }
+
+    /// Forgets a group's offsets of these partitions; no effect where it has none.
+    ///
+    /// # Errors
+    /// `NotFound` for a partition that does not exist, `Usage` where the log cannot; otherwise what the disk says.
+    fn forget_offsets(&self, group: &str, partitions: &[TopicPartition]) -> Result<()> {
+        let _ = partitions;
+        let message = format!("this log cannot forget single offsets of group {group}; reset the whole group instead");
+        Err(Error::new(ErrorKind::Usage, message))
+    }
 
     /// Makes everything committed so far survive a power failure.
     ///

@@ -330,3 +330,23 @@ fn the_only_member_gets_every_partition_once_and_anew_after_it_left() {
         assert_eq!(log.poll_group(Duration::from_secs(60)).unwrap(), None);
     });
 }
+
+#[test]
+fn groups_are_listed_and_single_offsets_forgotten() {
+    let log = EmbeddedLog::in_memory(Arc::new(ManualClock::default())).unwrap();
+    log.create_topics(&[TopicSpec::new("t", 2)]).unwrap();
+    let partitions = [TopicPartition::new("t", 0), TopicPartition::new("t", 1)];
+    assert!(log.groups().unwrap().is_empty());
+    for group in ["zebra", "a", "middle"] {
+        let offsets = partitions.iter().map(|partition| (partition.clone(), 0)).collect();
+        log.commit(CommitRequest { group: Arc::from(group), offsets, ..CommitRequest::default() }).unwrap();
+    }
+    assert_eq!(log.groups().unwrap(), [Arc::from("a"), Arc::from("middle"), Arc::from("zebra")]);
+    log.forget_offsets("a", &partitions[..1]).unwrap();
+    log.forget_offsets("a", &partitions[..1]).unwrap();
+    assert_eq!(log.committed("a", &partitions).unwrap(), [None, Some(0)]);
+    log.forget_offsets("a", &partitions[1..]).unwrap();
+    assert_eq!(log.groups().unwrap(), [Arc::from("middle"), Arc::from("zebra")]);
+    let nowhere = TopicPartition::new("t", 2);
+    assert_eq!(log.forget_offsets("zebra", &[nowhere]).unwrap_err().kind(), ErrorKind::NotFound);
+}

@@ -17,6 +17,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
+use crate::endpoint;
 use crate::errors::{ForPython, raise, timed_out, to_python};
 use crate::inner::{Aftermath, Inner, Record, Shared};
 use crate::raw::guarded::{Guarded, Hold};
@@ -252,6 +253,13 @@ impl Belt {
         inner.worker = Some(local.into_worker(options, waker).for_python(py)?);
         inner.clock = clock;
         Ok(())
+    }
+
+    #[pyo3(signature = (port = 0))]
+    fn serve(&self, py: Python<'_>, port: u16) -> PyResult<String> {
+        let mut inner = self.enter(py)?;
+        let worker = inner.worker_mut().for_python(py)?;
+        py.detach(|| endpoint::serve(worker, port)).for_python(py)
     }
 
     #[pyo3(signature = (

@@ -9,6 +9,7 @@
 //! - `records`: instances of the user's classes
 //! - `kafka`: from options to a log on Apache Kafka
 //! - `message`, `subscription`, `headers`, `errors`, `fork`, `made`, `waker`: the rest
+//! - `endpoint`: the endpoint of another process
 //! - `last_resort`: the shutdown deadline, for when no Python code can run
 //! - `raw`: the only room with `unsafe`
 
@@ -17,6 +18,7 @@ mod belt;
 mod convert;
 mod cursor;
 mod decode;
+mod endpoint;
 mod errors;
 mod fork;
 mod headers;
@@ -57,6 +59,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("Stream", raw::stepping::stream_type(py)?)?;
     module.add_class::<message::Message>()?;
     module.add("Table", raw::mapping::table_type(py)?)?;
+    module.add_class::<endpoint::Endpoint>()?;
     module.add_class::<last_resort::LastResort>()?;
     module.add_class::<records::RecordDecoder>()?;
     module.add_class::<records::RecordEncoder>()?;

@@ -1,6 +1,7 @@
 //! The worker: a core, its I/O threads, and the turn that connects them.
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -62,6 +63,8 @@ pub struct Worker {
     /// Whether there is a thread that does it.
     stands_by: bool,
     failure: Option<(ErrorKind, String)>,
+    /// What others started on this worker's log; let go before the directory is.
+    guests: Vec<Box<dyn Send + Sync>>,
     /// Held for as long as anybody may write below it; let go after the threads have ended.
     directory: Option<DataDirectory>,
     events: VecDeque<LogEvent>,
@@ -99,6 +102,7 @@ impl Worker {
             standby: Vec::new(),
             stands_by: false,
             failure: None,
+            guests: Vec::new(),
             directory: None,
             events,
             notices,
@@ -108,6 +112,22 @@ impl Worker {
     /// Keeps the data directory held until the worker has stopped.
     pub(crate) fn hold(&mut self, directory: Option<DataDirectory>) {
         self.directory = directory;
+    }
+
+    /// The data directory this worker holds, if it holds one.
+    pub fn directory(&self) -> Option<&Path> {
+        self.directory.as_ref().map(DataDirectory::path)
+    }
+
+    /// Keeps something that uses the log until the last commit is written: an endpoint. It is dropped then, whoever
+    /// has asked for the end, and before another process may take the directory.
+    pub fn accompany(&mut self, guest: Box<dyn Send + Sync>) {
+        self.guests.push(guest);
+    }
+
+    /// The clock that this worker goes by.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
     }
 
     /// Gives the operator something to read, see [`Worker::poll_notice`].
@@ -341,6 +361,7 @@ impl Worker {
     /// to themselves.
     pub fn stop(&mut self, deadline: Duration) -> Result<()> {
         let result = self.finish(deadline);
+        self.guests.clear();
         self.leave();
         self.threads.end();
         let hangs = matches!(&result, Err(error) if error.kind() == ErrorKind::Limit);
@@ -397,6 +418,7 @@ impl Worker {
 impl Drop for Worker {
     /// Ends the threads without a last commit; [`Worker::stop`] is the orderly way.
     fn drop(&mut self) {
+        self.guests.clear();
         self.leave();
         self.threads.end();
         for handle in std::mem::take(&mut self.threads.handles) {

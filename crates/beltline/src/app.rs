@@ -43,6 +43,7 @@ pub struct App {
     pub(crate) name: String,
     pub(crate) directory: PathBuf,
     pub(crate) sync: SyncPolicy,
+    pub(crate) endpoint: Option<u16>,
     pub(crate) core: CoreOptions,
     pub(crate) on_error: OnError,
     partitions: u32,
@@ -61,6 +62,7 @@ impl App {
             directory: PathBuf::from(format!("{name}-data")),
             name,
             sync: SyncPolicy::Interval(Duration::from_secs(1)),
+            endpoint: Some(0),
             core: CoreOptions { group, guarantee: Guarantee::ExactlyOnce, ..CoreOptions::default() },
             on_error: OnError::default(),
             partitions: DEFAULT_PARTITIONS,
@@ -87,6 +89,13 @@ impl App {
     /// take back what was committed since the last time.
     pub fn sync(&mut self, sync: SyncPolicy) -> &mut Self {
         self.sync = sync;
+        self
+    }
+
+    /// Port on 127.0.0.1 where other processes and Kafka's tools reach the log while the app runs: 0, the default, takes
+    /// a free one, `None` does not listen.
+    pub fn endpoint(&mut self, port: Option<u16>) -> &mut Self {
+        self.endpoint = port;
         self
     }
 

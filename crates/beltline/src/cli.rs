@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use beltline_broker::{Endpoint, Visitor};
 use beltline_env::{Clock, SystemClock};
 use beltline_log::Log;
 use beltline_table::Key;
@@ -23,6 +24,9 @@ const STOP_DEADLINE: Duration = Duration::from_secs(8);
 
 /// Bytes one read of a topic asks for.
 const READ_BYTES: usize = 1 << 20;
+
+/// Bytes sent at a time to another process, below what it takes in one batch.
+const SEND_BYTES: usize = 256 << 10;
 
 #[derive(Parser)]
 #[command(about = "Functions on a never-ending conveyor belt of events.", version)]
@@ -112,13 +116,6 @@ fn tell(runner: &mut Runner) {
 }
 
 fn send(app: &App, topic: &str, value: &str, key: Option<&str>) -> Result<()> {
-    let local = open(app)?;
-    let partitions = app.topics.iter().find(|known| &*known.name == topic).map(|known| known.partitions);
-    if local.log.topic(topic)?.is_none() {
-        let partitions = partitions.unwrap_or_else(|| app.table_partitions());
-        local.log.create_topics(&[TopicSpec::new(topic, partitions)])?;
-    }
-    let partitions = local.log.topic(topic)?.map_or(1, |topic| topic.partitions);
     let lines: Vec<String> = match value {
         "-" => std::io::stdin()
             .lines()
@@ -126,6 +123,45 @@ fn send(app: &App, topic: &str, value: &str, key: Option<&str>) -> Result<()> {
             .map_err(|error| Error::new(ErrorKind::Usage, "the standard input is no text").with_source(error))?,
         value => vec![value.to_owned()],
     };
+    match Endpoint::find(&app.directory) {
+        Some(endpoint) => {
+            let mut visitor = Visitor::connect(&endpoint)?;
+            let known = visitor.topics()?.into_iter().find(|(name, _)| name == topic);
+            let partitions = known.map_or_else(|| visitor.make_topic(topic), |(_, partitions)| Ok(partitions))?;
+            // All are looked at before the first is sent.
+            appends(topic, partitions, &lines, key)?;
+            let mut rest = &lines[..];
+            while !rest.is_empty() {
+                let sizes = rest.iter().scan(0, |sum, line| {
+                    *sum += line.len();
+                    Some(*sum)
+                });
+                let count = sizes.take_while(|sum| *sum <= SEND_BYTES).count().max(1);
+                for append in appends(topic, partitions, &rest[..count], key)? {
+                    visitor.append(&append.target, &append.records)?;
+                }
+                rest = &rest[count..];
+            }
+        }
+        None => {
+            let local = open(app)?;
+            let partitions = app.topics.iter().find(|known| &*known.name == topic).map(|known| known.partitions);
+            if local.log.topic(topic)?.is_none() {
+                let partitions = partitions.unwrap_or_else(|| app.table_partitions());
+                local.log.create_topics(&[TopicSpec::new(topic, partitions)])?;
+            }
+            let partitions = local.log.topic(topic)?.map_or(1, |topic| topic.partitions);
+            let appends = appends(topic, partitions, &lines, key)?;
+            local.log.commit(CommitRequest { appends, ..CommitRequest::default() })?;
+            local.log.sync()?;
+        }
+    }
+    eprintln!("sent {} to {topic}", lines.len());
+    Ok(())
+}
+
+/// The lines as records, by partition.
+fn appends(topic: &str, partitions: u32, lines: &[String], key: Option<&str>) -> Result<Vec<Append>> {
     let mut appends: Vec<Append> = (0..partitions)
         .map(|partition| Append { target: TopicPartition::new(topic, partition), records: BatchBuilder::default() })
         .collect();
@@ -138,10 +174,7 @@ fn send(app: &App, topic: &str, value: &str, key: Option<&str>) -> Result<()> {
         appends[partition as usize].records.push(key.map(str::as_bytes), Some(line.as_bytes()), &[], -1);
     }
     appends.retain(|append| !append.records.is_empty());
-    local.log.commit(CommitRequest { appends, ..CommitRequest::default() })?;
-    local.log.sync()?;
-    eprintln!("sent {} to {topic}", lines.len());
-    Ok(())
+    Ok(appends)
 }
 
 fn table(mut app: App, name: &str) -> Result<()> {

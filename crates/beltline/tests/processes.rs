@@ -111,3 +111,17 @@ fn commands_say_what_is_wrong_and_what_to_do() {
     let output = run(directory.path(), &["topics"]);
     assert!(String::from_utf8_lossy(&output.stdout).contains("lines\t8 partitions\t0 records"));
 }
+
+#[test]
+fn a_second_terminal_sends_while_the_worker_runs() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut child = worker(directory.path());
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().starts_with("kafka endpoint 127.0.0.1:")), "the worker listens");
+    let sent = run(directory.path(), &["send", "lines", "\"one two two\""]);
+    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+    pause(500);
+    signal(&child, "-TERM");
+    assert!(child.wait().unwrap().success());
+    assert_eq!(table(directory.path()), [("one".to_owned(), 1), ("two".to_owned(), 2)]);
+}

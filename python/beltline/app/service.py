@@ -58,6 +58,7 @@ class AppService(Service):
                     for _ in range(SUBSCRIBING_TURNS):
                         await asyncio.sleep(0)
             session.start()
+            session.serve()
         except BaseException:
             await self._abandon()
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BeltSession"]
 
+logger = logging.getLogger(__name__)
+
 #: Who sends without a pause lets the event loop run this often.
 BREATH_S: Final = 0.002
 
@@ -47,6 +50,7 @@ class BeltSession:
         belt: The native belt.
         clock: What timers go by.
         partitions: By name, the topics declared in this session with the partitions they really have.
+        endpoint: Host and port where other processes reach the log by Kafka's protocol; None when they cannot.
     """
 
     def __init__(
@@ -92,6 +96,7 @@ class BeltSession:
         self.clock: Clock = ManualClock() if manual_clock else SystemClock()
         self.partitions: dict[str, int] = {}
         self.started = False
+        self.endpoint: str | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._driver: Driver | None = None
         self._breathed = 0.0
@@ -133,6 +138,23 @@ class BeltSession:
             self.attach(table)
         for topic in list(self.app.topics.values()):
             self.declare(topic)
+
+    def serve(self) -> None:
+        """Listen for other processes and for Kafka's tools, if the settings want it and the log is a durable one here.
+
+        Raises:
+            ImproperlyConfigured: The port that the settings name is taken.
+        """
+        conf = self.app.conf
+        if not conf.endpoint or conf.is_memory or conf.is_kafka or self.endpoint is not None:
+            return
+        try:
+            self.endpoint = self.belt.serve(conf.endpoint_port)
+        except ImproperlyConfigured as error:
+            if conf.endpoint_port:
+                raise
+            # A machine that gives no port at all; the app itself needs none.
+            logger.warning("nobody can reach this app from outside: %s", error)
 
     def topic_partitions(self) -> set[TP]:
         """Return every partition that is read here; of the embedded log, all partitions of the topics declared here."""

@@ -19,6 +19,7 @@ __all__ = ["cli", "run", "run_app"]
 #: Module and help line of every command; help is here so that ``--help`` loads none of them.
 COMMANDS: Final = {
     "worker": "Run the app until Ctrl-C.",
+    "broker": "Let other processes reach the log by Kafka's protocol, without running the app.",
     "send": "Put an event on a topic, or give it to an agent.",
     "table": "Show what is in a table.",
     "agents": "List the agents of the app.",

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from beltline._native import Endpoint
 from beltline.exceptions import DataDirectoryError
 
 from .errors import CommandError
@@ -15,7 +16,7 @@ from .errors import CommandError
 if TYPE_CHECKING:
     from beltline.app import App
 
-__all__ = ["close", "opened", "run"]
+__all__ = ["close", "endpoint_of", "opened", "run"]
 
 #: A commit of one command's work may take so long.
 COMMIT_S = 30.0
@@ -24,6 +25,13 @@ COMMIT_S = 30.0
 def run(coroutine: Any) -> Any:
     """Run a command's coroutine to its end."""
     return asyncio.run(coroutine)
+
+
+def endpoint_of(app: App) -> Endpoint | None:
+    """Return where the process that holds the app's data directory is reached; None when it is free for us to take."""
+    if app.conf.is_memory or app.conf.is_kafka:
+        return None
+    return Endpoint.find(str(app.conf.datadir))
 
 
 @asynccontextmanager
@@ -73,5 +81,5 @@ def close(app: App) -> None:
 def refusal(error: DataDirectoryError) -> tuple[str, str]:
     """Return why a data directory cannot be used, and what to do about it."""
     text = str(error)
-    cure = "a running worker cannot be reached from outside in this version" if "in use by" in text else ""
+    cure = "it does not listen for other processes; is its setting `endpoint` off?" if "in use by" in text else ""
     return text, cure

@@ -59,6 +59,24 @@ class CommonSettings(SettingsBase):
         doc="Where events live: `embedded://` is the durable log in the data directory, `memory://` forgets at the "
         "end, `kafka://host:9092;host2:9092` (or a list of such) is Apache Kafka.",
     )
+    endpoint = Setting(
+        boolean,
+        default=True,
+        env="BELTLINE_ENDPOINT",
+        effect=Effect.EMBEDDED,
+        doc="Whether the process that holds the data directory listens for Kafka's protocol on a port of this machine, "
+        "for `beltline send` from a second terminal and for Kafka's tools. See docs/endpoint.md.",
+    )
+    endpoint_port = Setting(
+        integer,
+        default=0,
+        default_text="0, any free port",
+        env="BELTLINE_ENDPOINT_PORT",
+        effect=Effect.EMBEDDED,
+        minimum=0,
+        maximum=65_535,
+        doc="Port of the endpoint on 127.0.0.1; the banner says which one it is.",
+    )
     processing_guarantee = Setting(
         one_of("exactly_once", "at_least_once"),
         default_from=default_guarantee,

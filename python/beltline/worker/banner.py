@@ -26,6 +26,7 @@ def banner_rows(app: App) -> list[tuple[str, str]]:
         ("app", conf.id),
         *([("broker", conf.broker)] if conf.is_kafka else []),
         ("data", "in memory, gone at the end" if conf.is_memory else f"{Path(conf.datadir).absolute()}{os.sep}"),
+        *([("kafka endpoint", app.session.endpoint)] if app.has_session and app.session.endpoint else []),
         ("guarantee", guarantee_text(conf)),
         ("agents", names_of([*app.agents, *app.handlers])),
         ("topics", names_of(sorted(app.topics))),

@@ -14,9 +14,10 @@ import click
 from beltline.cli.custom import AppCommand
 from beltline.cli.entities import find_entity
 from beltline.cli.errors import CommandError
-from beltline.cli.offline import opened, run
+from beltline.cli.offline import run
 from beltline.cli.output import print_json
 from beltline.cli.state import State
+from beltline.cli.ways import way_in
 from beltline.exceptions import DecodeError, ImproperlyConfigured
 
 if TYPE_CHECKING:
@@ -66,30 +67,21 @@ async def send(
     min_latency: float,
     max_latency: float,
 ) -> None:
-    """Send while holding the data directory; print the metadata of every record."""
+    """Send and print the metadata of every record."""
     app = state.app
     if app.conf.is_memory:
         raise CommandError("broker='memory://' keeps nothing, so nobody would see it", "give the app a data directory")
     helper = AppCommand(state)
     pairs = header_pairs(headers)
-    async with opened(app) as session:
-        topic = find_entity(app, entity, known=dict(session.belt.topics()), create=create)
+    async with way_in(app) as way:
+        topic = find_entity(app, entity, known=way.topics(), create=create)
         with sendable(topic):
             raw_key = encoded(key, topic.key_serde, helper, key_type, key_serializer)
             raw_value = encoded(value, topic.value_serde, helper, value_type, value_serializer)
         for index in range(repeat):
             if index and max_latency:
                 await asyncio.sleep(random.uniform(min_latency, max_latency))
-            sent = await topic.send(
-                key=raw_key,
-                value=raw_value,
-                partition=partition,
-                headers=pairs,
-                key_serializer="raw",
-                value_serializer="raw",
-            )
-            session.belt.request_commit()
-            metadata = await sent
+            metadata = await way.send(topic, raw_key, raw_value, partition, pairs)
             print_json(metadata._asdict())
 
 

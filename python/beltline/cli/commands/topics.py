@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from beltline.cli.entities import declared_topics
-from beltline.cli.offline import opened, run
+from beltline.cli.offline import endpoint_of, opened, run
 from beltline.cli.output import print_rows
 from beltline.cli.state import State
 
@@ -23,10 +23,14 @@ def command(state: State, /, as_json: bool) -> None:
 
 
 async def show(state: State, as_json: bool) -> None:
-    """Print the topics while holding the data directory."""
+    """Print the topics, as the process says that holds the data directory, or while holding it."""
     app = state.app
-    if app.conf.is_memory or not (app.conf.is_kafka or Path(app.conf.datadir).is_dir()):
-        there: dict[str, int] = {}
+    there: dict[str, int]
+    endpoint = endpoint_of(app)
+    if endpoint is not None:
+        there = dict(endpoint.topics())
+    elif app.conf.is_memory or not (app.conf.is_kafka or Path(app.conf.datadir).is_dir()):
+        there = {}
     else:
         async with opened(app, start=False) as session:
             there = dict(session.belt.topics())

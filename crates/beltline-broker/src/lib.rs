@@ -1,0 +1,70 @@
+//! Kafka's wire protocol in front of the log of this machine, for other processes and for Kafka's tools.
+//!
+//! A convenience of one machine, not a cluster: one node, no replication. What is the same as Kafka and what is not stands
+//! in `docs/endpoint.md`.
+//!
+//! - `server`: the port, connections, their limits; `connection`: requests in, answers out
+//! - `schema`: which requests are spoken, and a check of their bytes before anything trusts them
+//! - `api`: what each request does
+//! - `records`: Kafka's record batches to and from the log's
+//! - `group`, `transaction`: the coordinators, state machines without I/O; `producers`: idempotence
+//! - `journal`: what must be known after a restart, in a topic of its own
+//! - `endpoint`: how another process finds the port; `visitor`: the little that the command line does through it
+
+mod api;
+mod connection;
+mod context;
+mod endpoint;
+mod group;
+mod journal;
+mod limits;
+mod producers;
+mod records;
+mod schema;
+mod server;
+mod transaction;
+mod visitor;
+#[cfg(test)]
+mod wire_tests;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+pub use endpoint::{Announcement, Endpoint, Serving};
+pub use limits::Limits;
+pub use server::Broker;
+pub use visitor::Visitor;
+
+/// Settings of a [`Broker`].
+#[derive(Clone, Debug)]
+pub struct BrokerOptions {
+    /// Where to listen; port 0 takes a free one. An address that other machines can reach is refused without
+    /// `require_token`.
+    pub address: SocketAddr,
+    /// Whether clients must say the endpoint's token (SASL PLAIN, any user name, the token as the password).
+    pub require_token: bool,
+    /// Partitions of topics whose creator did not say how many.
+    pub default_partitions: u32,
+    /// Whether asking for an unknown topic creates it, where the client allows that.
+    pub auto_create_topics: bool,
+    /// The shortest session timeout a group member may ask for; the same as Kafka's.
+    pub min_session_timeout: Duration,
+    /// How long a new group waits for more members than the first. Kafka waits 3 s.
+    pub gather_members: Duration,
+    /// Bounds of everything that could grow.
+    pub limits: Limits,
+}
+
+impl Default for BrokerOptions {
+    fn default() -> Self {
+        BrokerOptions {
+            address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+            require_token: false,
+            default_partitions: 8,
+            auto_create_topics: true,
+            min_session_timeout: Duration::from_secs(6),
+            gather_members: Duration::from_millis(200),
+            limits: Limits::default(),
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The own endpoint, and that of another process as the command line uses it.
+
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use beltline_broker::{BrokerOptions, Visitor};
+use beltline_env::{Clock, SystemClock};
+use beltline_types::{BatchBuilder, Result, TopicPartition, encode_headers, partition_of};
+use beltline_worker::Worker;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::errors::ForPython;
+
+/// Listens for other processes while the worker lives; gives host and port.
+///
+/// # Errors
+/// See [`beltline_broker::Endpoint::serve`].
+pub fn serve(worker: &mut Worker, port: u16) -> Result<String> {
+    let mut options = BrokerOptions::default();
+    options.address.set_port(port);
+    let (log, clock) = (worker.log().clone(), worker.clock().clone());
+    let serving = beltline_broker::Endpoint::serve(log, clock, options, worker.directory())?;
+    let address = serving.address().to_string();
+    worker.accompany(Box::new(serving));
+    Ok(address)
+}
+
+/// Key and value of a record.
+type Record<'py> = (Option<Bound<'py, PyBytes>>, Option<Bound<'py, PyBytes>>);
+
+/// Where the process that holds a data directory listens; connects on first use.
+#[pyclass(frozen, module = "beltline._native")]
+pub struct Endpoint {
+    found: beltline_broker::Endpoint,
+    visitor: Mutex<Option<Visitor>>,
+}
+
+impl Endpoint {
+    fn visit<T: Send>(&self, py: Python<'_>, act: impl Send + FnOnce(&mut Visitor) -> Result<T>) -> PyResult<T> {
+        let visit = || {
+            let mut visitor = self.visitor.lock().unwrap_or_else(PoisonError::into_inner);
+            if visitor.is_none() {
+                *visitor = Some(Visitor::connect(&self.found)?);
+            }
+            visitor.as_mut().map_or_else(|| unreachable!("connected above"), act)
+        };
+        py.detach(visit).for_python(py)
+    }
+}
+
+#[pymethods]
+impl Endpoint {
+    #[staticmethod]
+    fn find(py: Python<'_>, directory: &str) -> Option<Endpoint> {
+        let found = py.detach(|| beltline_broker::Endpoint::find(Path::new(directory)));
+        found.map(|found| Endpoint { found, visitor: Mutex::default() })
+    }
+
+    #[getter]
+    fn address(&self) -> String {
+        self.found.address.to_string()
+    }
+
+    #[getter]
+    fn pid(&self) -> u32 {
+        self.found.pid
+    }
+
+    fn topics(&self, py: Python<'_>) -> PyResult<Vec<(String, u32)>> {
+        self.visit(py, Visitor::topics)
+    }
+
+    fn make_topic(&self, py: Python<'_>, name: &str) -> PyResult<u32> {
+        self.visit(py, |visitor| visitor.make_topic(name))
+    }
+
+    /// Gives partition, offset and timestamp.
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+    fn append(
+        &self,
+        py: Python<'_>,
+        topic: &str,
+        partitions: u32,
+        partition: Option<u32>,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: Vec<(String, Option<Vec<u8>>)>,
+    ) -> PyResult<(u32, i64, i64)> {
+        let partition = partition.unwrap_or_else(|| key.map_or(0, |key| partition_of(key, partitions)));
+        let timestamp = SystemClock::default().now_ms();
+        let headers = encode_headers(headers.iter().map(|(name, value)| (&**name, value.as_deref())));
+        let mut records = BatchBuilder::default();
+        records.push(key, value, &headers, timestamp);
+        let target = TopicPartition::new(topic, partition);
+        let offset = self.visit(py, |visitor| visitor.append(&target, &records))?;
+        Ok((partition, offset, timestamp))
+    }
+
+    /// Gives keys and values from an offset on, and the offset to read on from.
+    fn read<'py>(
+        &self,
+        py: Python<'py>,
+        topic: &str,
+        partition: u32,
+        offset: i64,
+    ) -> PyResult<(Vec<Record<'py>>, i64)> {
+        let target = TopicPartition::new(topic, partition);
+        let (batch, next) = self.visit(py, |visitor| visitor.read(&target, offset))?;
+        let bytes = |part: Option<&[u8]>| part.map(|part| PyBytes::new(py, part));
+        Ok((batch.iter().map(|record| (bytes(record.key), bytes(record.value))).collect(), next))
+    }
+}
