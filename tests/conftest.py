@@ -11,7 +11,12 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# How long an example takes says something about the machine, not about the code.
+hypothesis.settings.register_profile("beltline", deadline=None)
+hypothesis.settings.load_profile("beltline")
 
 #: A child process that is not done by then is stuck.
 PATIENCE_S = 60.0
