@@ -1,0 +1,85 @@
+"""beltline on a broker: consume and map, map and produce, or count per key with a changelog.
+
+python beltline_job.py {map|produce|count} {at_least_once|exactly_once} TOPIC OUT COUNT
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import beltline as bl
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import events
+
+JOB, GUARANTEE, TOPIC, OUT, COUNT = *sys.argv[1:5], int(sys.argv[5])
+#: Longer than any run takes.
+PATIENCE_S = 600
+
+app = bl.App(
+    f"{OUT}-app",
+    broker=f"kafka://{os.environ['BELTLINE_TEST_KAFKA']}",
+    datadir=tempfile.mkdtemp(prefix="beltline-bench-"),
+    processing_guarantee=GUARANTEE,
+    topic_partitions=4,
+    topic_replication_factor=1,
+    broker_commit_interval=0.1,
+)
+
+
+class Order(bl.Record):
+    """An order."""
+
+    account: str
+    amount: float
+    country: str
+    order_id: str
+    ts: int
+    qty: int
+
+
+class Sum(bl.Record):
+    """What an order comes to."""
+
+    account: str
+    total: float
+
+
+orders = app.topic(TOPIC, value_type=Order)
+sums = app.topic(OUT, value_type=Sum)
+counts = app.Table("counts", default=int) if JOB == "count" else None
+pieces = 0
+began = 0.0
+
+
+@app.agent(orders)
+async def work(stream):
+    """Do the job, and note when the first event came."""
+    global began, pieces
+    async for order in stream:
+        if not began:
+            began = time.perf_counter()
+        if JOB == "count":
+            counts[order.account] += 1
+        elif JOB == "produce":
+            sums.send_soon(key=order.account, value=Sum(account=order.account, total=order.amount * order.qty))
+        pieces += order.qty
+
+
+async def main() -> None:
+    """Work until everything is done and committed, and report."""
+    await app.start()
+    await app.wait_ready()
+    await app.wait_idle(timeout=PATIENCE_S)
+    seconds = time.perf_counter() - began
+    totals = {"pieces": pieces} if counts is None else dict(counts.items())
+    await app.stop()
+    events.report(COUNT, seconds, totals)
+
+
+asyncio.run(main())
