@@ -188,6 +188,7 @@ class Belt:
         timestamp: int | None = None,
         headers: Headers | None = None,
         on_delivery: DeliveryCallback | None = None,
+        receipt: Any = None,
     ) -> int:
         """Puts a record into the outbox; it is appended with the next commit. Returns its partition.
 
@@ -196,6 +197,7 @@ class Belt:
             timestamp: Milliseconds since the epoch; ``None`` is the moment of the append.
             on_delivery: Called from `turn` as ``(topic, partition, offset, timestamp)``; dropped uncalled when the
                 belt fails first.
+            receipt: In its place an object whose method ``deliver`` is called so, if anybody else holds it by then.
 
         Raises:
             ImproperlyConfigured: A topic that was not declared, or a partition it has not.
@@ -212,6 +214,7 @@ class Belt:
         timestamp: int | None = None,
         headers: Headers | None = None,
         on_delivery: DeliveryCallback | None = None,
+        receipt: Any = None,
     ) -> None:
         """Like `send`, from any thread: the record is queued and sent by the owner's next `turn`.
 

@@ -19,7 +19,7 @@ use pyo3::types::{PyDict, PyList};
 
 use crate::endpoint;
 use crate::errors::{ForPython, raise, timed_out, to_python};
-use crate::inner::{Aftermath, Inner, Record, Shared};
+use crate::inner::{Aftermath, Inner, Outgoing, Receiver, Record, Shared};
 use crate::raw::guarded::{Guarded, Hold};
 use crate::raw::thread::current_thread;
 use crate::subscription::Subscription;
@@ -77,11 +77,7 @@ impl Belt {
     /// What a turn has left to do: it calls into Python.
     fn settle(&self, py: Python<'_>, aftermath: Aftermath) -> PyResult<()> {
         sleep::resolve(py, aftermath.sleepers);
-        for (callback, topic, partition, offset, timestamp) in aftermath.reports {
-            if let Err(error) = callback.call1(py, (topic, partition, offset, timestamp)) {
-                error.write_unraisable(py, Some(callback.bind(py)));
-            }
-        }
+        aftermath.reports.into_iter().for_each(|report| report.tell(py));
         if !aftermath.notices.is_empty() {
             let logger = py.import("logging")?.call_method1(intern!(py, "getLogger"), ("beltline.engine",))?;
             for notice in aftermath.notices {
@@ -370,30 +366,35 @@ impl Belt {
         self.turn_once(py)
     }
 
-    #[pyo3(signature = (topic, key, value, *, partition = None, timestamp = None, headers = None, on_delivery = None))]
+    #[pyo3(signature = (
+        topic, key, value, *, partition = None, timestamp = None, headers = None, on_delivery = None, receipt = None,
+    ))]
     #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn send(
         &self,
         py: Python<'_>,
-        topic: String,
-        key: Option<Vec<u8>>,
-        value: Option<Vec<u8>>,
+        topic: &str,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
         partition: Option<u32>,
         timestamp: Option<i64>,
         headers: Option<&Bound<'_, PyAny>>,
         on_delivery: Option<Py<PyAny>>,
+        receipt: Option<Py<PyAny>>,
     ) -> PyResult<u32> {
         let headers = headers::from_python(headers)?;
-        let record = Record { topic, key, value, partition, timestamp, headers, on_delivery };
+        let record = Outgoing { topic, key, value, partition, timestamp, headers: &headers };
         let mut inner = self.enter(py)?;
-        let partition = inner.send(record).for_python(py)?;
+        let partition = inner.send(&record, Receiver::of(on_delivery, receipt)).for_python(py)?;
         if inner.core().is_some_and(|core| core.wants_turn()) {
             self.shared.waker.wake();
         }
         Ok(partition)
     }
 
-    #[pyo3(signature = (topic, key, value, *, partition = None, timestamp = None, headers = None, on_delivery = None))]
+    #[pyo3(signature = (
+        topic, key, value, *, partition = None, timestamp = None, headers = None, on_delivery = None, receipt = None,
+    ))]
     #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn send_threadsafe(
         &self,
@@ -404,10 +405,12 @@ impl Belt {
         timestamp: Option<i64>,
         headers: Option<&Bound<'_, PyAny>>,
         on_delivery: Option<Py<PyAny>>,
+        receipt: Option<Py<PyAny>>,
     ) -> PyResult<()> {
         fork::check(self.made_in)?;
         let headers = headers::from_python(headers)?;
-        if self.shared.queue_send(Record { topic, key, value, partition, timestamp, headers, on_delivery }) {
+        let receiver = Receiver::of(on_delivery, receipt);
+        if self.shared.queue_send(Record { topic, key, value, partition, timestamp, headers, receiver }) {
             return Ok(());
         }
         Err(PyBufferError::new_err("too many records from other threads wait for the belt; send again in a moment"))

@@ -9,13 +9,46 @@ use beltline_env::{Clock, ManualClock, SystemClock};
 use beltline_types::{Error, ErrorKind, Result};
 use beltline_worker::Worker;
 use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::fork;
+use crate::raw::slots::is_ours_alone;
 use crate::waker::LoopWaker;
 
 /// Bytes of records from other threads that may wait for the owner's next turn.
 const THREAD_SEND_BYTES: usize = 64 << 20;
+
+/// Who wants to know where a record went.
+pub enum Receiver {
+    /// A function, called with the address.
+    Function(Py<PyAny>),
+    /// An object whose method `deliver` is called with the address, if somebody else still holds it then.
+    Receipt(Py<PyAny>),
+}
+
+impl Receiver {
+    /// The one of the two that is there.
+    pub fn of(function: Option<Py<PyAny>>, receipt: Option<Py<PyAny>>) -> Option<Receiver> {
+        function.map(Receiver::Function).or_else(|| receipt.map(Receiver::Receipt))
+    }
+
+    fn object(&self) -> &Py<PyAny> {
+        match self {
+            Receiver::Function(object) | Receiver::Receipt(object) => object,
+        }
+    }
+}
+
+/// A record to send.
+pub struct Outgoing<'a> {
+    pub topic: &'a str,
+    pub key: Option<&'a [u8]>,
+    pub value: Option<&'a [u8]>,
+    pub partition: Option<u32>,
+    pub timestamp: Option<i64>,
+    pub headers: &'a [u8],
+}
 
 /// A record to send, owned.
 pub struct Record {
@@ -25,7 +58,7 @@ pub struct Record {
     pub partition: Option<u32>,
     pub timestamp: Option<i64>,
     pub headers: Vec<u8>,
-    pub on_delivery: Option<Py<PyAny>>,
+    pub receiver: Option<Receiver>,
 }
 
 impl Record {
@@ -81,11 +114,37 @@ impl Shared {
 struct Delivery {
     sequence: u64,
     timestamp: i64,
-    callback: Py<PyAny>,
+    receiver: Receiver,
 }
 
-/// A delivery to report: callback, topic, partition, offset, timestamp.
-pub type Report = (Py<PyAny>, String, u32, i64, i64);
+/// A delivery to report.
+pub struct Report {
+    receiver: Receiver,
+    topic: Arc<str>,
+    partition: u32,
+    offset: i64,
+    timestamp: i64,
+}
+
+impl Report {
+    /// Tells whoever wants to know; what that raises has nobody to go to.
+    pub fn tell(self, py: Python<'_>) {
+        let told = match &self.receiver {
+            Receiver::Function(function) => {
+                function.call1(py, (&*self.topic, self.partition, self.offset, self.timestamp))
+            }
+            // Only this report knows of it: nobody waits.
+            Receiver::Receipt(receipt) if is_ours_alone(receipt, py) => return,
+            Receiver::Receipt(receipt) => {
+                let address = (&*self.topic, self.partition, self.offset, self.timestamp);
+                receipt.call_method1(py, intern!(py, "deliver"), address)
+            }
+        };
+        if let Err(error) = told {
+            error.write_unraisable(py, Some(self.receiver.object().bind(py)));
+        }
+    }
+}
 
 /// What a turn leaves to be done without the belt in hand: it calls into Python.
 #[derive(Default)]
@@ -170,25 +229,31 @@ impl Inner {
     ///
     /// # Errors
     /// `NotFound` for a topic that was not declared, `Usage` for a partition it has not, `Limit` when the outbox is full.
-    pub fn send(&mut self, record: Record) -> Result<u32> {
+    pub fn send(&mut self, record: &Outgoing<'_>, receiver: Option<Receiver>) -> Result<u32> {
         let now_ms = self.clock.as_ref().map(|clock| clock.now_ms());
         let core = self.core_mut()?;
-        let Some(topic) = core.topic_id(&record.topic) else {
-            let message = format!("topic {} was not declared; make it with app.topic() first", record.topic);
+        let Outgoing { topic: name, key, value, partition, timestamp, headers } = *record;
+        let Some(topic) = core.topic_id(name) else {
+            let message = format!("topic {name} was not declared; make it with app.topic() first");
             return Err(Error::new(ErrorKind::NotFound, message));
         };
         if core.outbox_is_full() {
-            let message = format!("topic {}: the outbox is full; let the loop run, then send again", record.topic);
+            let message = format!("topic {name}: the outbox is full; let the loop run, then send again");
             return Err(Error::new(ErrorKind::Limit, message));
         }
-        let timestamp = record.timestamp.or(now_ms).unwrap_or(-1);
-        let Record { key, value, partition, headers, on_delivery, .. } = record;
-        let sent = core.emit(topic, partition, key.as_deref(), value.as_deref(), &headers, timestamp)?;
-        if let Some(callback) = on_delivery {
+        let timestamp = timestamp.or(now_ms).unwrap_or(-1);
+        let sent = core.emit(topic, partition, key, value, headers, timestamp)?;
+        if let Some(receiver) = receiver {
             let waiting = self.deliveries.entry((topic, sent.partition)).or_default();
-            waiting.push_back(Delivery { sequence: sent.sequence, timestamp, callback });
+            waiting.push_back(Delivery { sequence: sent.sequence, timestamp, receiver });
         }
         Ok(sent.partition)
+    }
+
+    fn send_owned(&mut self, record: Record) -> Result<u32> {
+        let Record { topic, key, value, partition, timestamp, headers, receiver } = record;
+        let (key, value) = (key.as_deref(), value.as_deref());
+        self.send(&Outgoing { topic: &topic, key, value, partition, timestamp, headers: &headers }, receiver)
     }
 
     /// Has a future resolved when the subscription may have an event.
@@ -227,7 +292,7 @@ impl Inner {
         while self.core().is_some_and(|core| !core.outbox_is_full())
             && let Some(record) = shared.next_send()
         {
-            if let Err(error) = self.send(record) {
+            if let Err(error) = self.send_owned(record) {
                 aftermath.notices.push(format!("a record from another thread was not sent: {error}"));
             }
         }
@@ -251,13 +316,20 @@ impl Inner {
         while let Some(receipt) = worker.core.poll_receipt() {
             let Some(waiting) = self.deliveries.get_mut(&(receipt.topic, receipt.partition)) else { continue };
             let end = receipt.first_sequence + u64::from(receipt.count);
+            let name = worker.core.topic(receipt.topic).map(|topic| topic.name.clone());
+            let topic = name.unwrap_or_else(|| Arc::from(""));
             while waiting.front().is_some_and(|delivery| delivery.sequence < end)
                 && let Some(delivery) = waiting.pop_front()
             {
                 let Some(offset) = receipt.offset(delivery.sequence) else { continue };
-                let topic = worker.core.topic(receipt.topic).map_or_else(String::new, |topic| topic.name.to_string());
                 let timestamp = if delivery.timestamp < 0 { now_ms } else { delivery.timestamp };
-                aftermath.reports.push((delivery.callback, topic, receipt.partition, offset, timestamp));
+                aftermath.reports.push(Report {
+                    receiver: delivery.receiver,
+                    topic: topic.clone(),
+                    partition: receipt.partition,
+                    offset,
+                    timestamp,
+                });
             }
         }
     }
@@ -283,7 +355,7 @@ impl Inner {
         for (_, future) in &self.sleepers {
             visit.call(future)?;
         }
-        self.deliveries.values().flatten().try_for_each(|delivery| visit.call(&delivery.callback))
+        self.deliveries.values().flatten().try_for_each(|delivery| visit.call(delivery.receiver.object()))
     }
 }
 

@@ -103,6 +103,12 @@ impl SlotClass {
     }
 }
 
+/// Whether nobody else holds an object.
+pub fn is_ours_alone(object: &Py<PyAny>, _py: Python<'_>) -> bool {
+    // SAFETY: a live object, of which a plain field is read with the lock held.
+    unsafe { ffi::Py_REFCNT(object.as_ptr()) == 1 }
+}
+
 /// An instance whose slots are being filled.
 pub struct SlotObject<'py, 'class> {
     class: &'class SlotClass,
