@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PYTHONS ?= python3.11 python3.12 python3.13
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 
-.PHONY: help build demo test test-rust test-python bench lint wheel clean
+.PHONY: help build demo test test-rust test-python bench lint stub wheel clean
 
 help: ## This list.
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -45,6 +45,9 @@ lint: build ## Formatting, lints, types; warnings are errors.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+stub: build ## The types of the extension module, from the doc comments in its Rust source.
+	$(BIN)/python tools/native_stub.py
 
 wheel: $(VENV)/.tools ## A wheel for this interpreter in target/wheels.
 	$(BIN)/maturin build --release
