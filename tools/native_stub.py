@@ -28,7 +28,8 @@ import inspect
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from types import BuiltinFunctionType, ModuleType
 from typing import Any
@@ -230,8 +231,22 @@ def describe_operators(
         yield name, definition(name, parameters, first="cls" if name == "__new__" else "self")
 
 
-def describe_class(class_: type) -> str:
-    """Return a class."""
+def collected(makers: Iterable[Callable[[], Iterable[str]]]) -> list[str]:
+    """Return what all of them make, or raise everything that is wrong with them at once."""
+    made: list[str] = []
+    wrong: list[str] = []
+    for maker in makers:
+        try:
+            made += maker()
+        except StubError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise StubError("\n".join(wrong))
+    return made
+
+
+def describe_class(class_: type) -> Iterator[str]:
+    """Yield a class."""
     where = class_.__name__
     # A type made by hand stands on the one PyO3 makes; in Python the two are one.
     own = [base for base in class_.__mro__ if base is not object]
@@ -246,26 +261,24 @@ def describe_class(class_: type) -> str:
     if missing := needed - operators.keys() - UNTYPED:
         raise StubError(f"{where}: its Rust doc comment has no signature of {', '.join(sorted(missing))}")
 
-    properties, methods = [], []
+    properties, methods = {}, []
     for name, member in real.items():
         if name.startswith("_"):
             continue
         if inspect.isgetsetdescriptor(member) or inspect.ismemberdescriptor(member):
-            properties.append((name, member))
+            properties[name] = partial(describe_property, name, member, f"{where}.{name}")
         elif inspect.ismethoddescriptor(member):
-            methods += describe_function(name, member, f"{where}.{name}", first="self")
+            methods.append(partial(describe_function, name, member, f"{where}.{name}", first="self"))
         else:
             raise StubError(f"{where}.{name}: there is no way to write down a {type(member).__name__}")
-    constructor = operators.pop("__new__", None)
-    body = [constructor] if constructor else []
+    constructor = [operators.pop("__new__")] if "__new__" in operators else []
     # PyO3 has properties in no order, methods in that of the source.
-    for name, member in sorted(properties):
-        body += describe_property(name, member, f"{where}.{name}")
-    body += [*operators.values(), *methods]
+    in_order = [properties[name] for name in sorted(properties)]
+    body = [*constructor, *collected(in_order), *operators.values(), *collected(methods)]
     final = [] if class_.__flags__ & INHERITABLE else ["@final"]
     lines = [line for part in body for line in [*part.splitlines(), ""]]
     head = heads[0] if heads else f"class {where}"
-    return "\n".join([*final, f"{head}:", *indented([*docstring(text), "", *lines])])
+    yield "\n".join([*final, f"{head}:", *indented([*docstring(text), "", *lines])])
 
 
 def formatted(source: str) -> str:
@@ -279,17 +292,18 @@ def formatted(source: str) -> str:
 
 def generate(module: ModuleType) -> str:
     """Return the stub of a module, formatted."""
-    parts = ["\n".join(docstring(inspect.cleandoc(module.__doc__ or ""))), HEADER]
+    makers: list[Callable[[], Iterable[str]]] = []
     for name, member in vars(module).items():
         if name.startswith("_"):
             continue
         if inspect.isclass(member):
-            parts.append(describe_class(member))
+            makers.append(partial(describe_class, member))
         elif inspect.isbuiltin(member):
-            parts += describe_function(name, member, name)
+            makers.append(partial(describe_function, name, member, name))
         else:
             raise StubError(f"{name}: there is no way to write down a {type(member).__name__}")
-    return formatted("\n\n".join(parts))
+    head = "\n".join(docstring(inspect.cleandoc(module.__doc__ or "")))
+    return formatted("\n\n".join([head, HEADER, *collected(makers)]))
 
 
 def main() -> None:
@@ -300,7 +314,7 @@ def main() -> None:
     try:
         STUB.write_text(generate(_native))
     except StubError as error:
-        sys.exit(f"no stub: {error}")
+        sys.exit(f"no stub, because of the doc comments in crates/beltline-python/src:\n{error}")
 
 
 if __name__ == "__main__":

@@ -100,6 +100,14 @@ def test_documentation_that_contradicts_the_module_makes_no_stub(documentation: 
         list(native_stub.describe_function("send", documented(send, documentation), "send"))
 
 
+def test_everything_that_is_wrong_is_said_at_once() -> None:
+    def fail(what: str) -> list[str]:
+        raise native_stub.StubError(what)
+
+    with pytest.raises(native_stub.StubError, match=r"Belt\.send\nBelt\.open"):
+        native_stub.collected([lambda: fail("Belt.send"), lambda: ["fine"], lambda: fail("Belt.open")])
+
+
 def test_a_member_that_documentation_has_and_the_class_has_not_makes_no_stub() -> None:
     with pytest.raises(native_stub.StubError, match="no __missing__ of its own"):
         list(native_stub.describe_operators(_native.Queue, {}, ["__missing__(key: int) -> int"], "Queue"))
