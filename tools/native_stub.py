@@ -185,13 +185,13 @@ def definition(name: str, signature: str, text: str = "", *, first: str = "", de
     return "\n".join(lines)
 
 
-def describe_function(name: str, function: Any, where: str, *, first: str = "") -> Iterator[str]:
+def describe_function(name: str, function: Any, where: str, *, first: str = "", decorator: str = "") -> Iterator[str]:
     """Yield a function, or its overloads; only the first one has the documentation."""
     text, signatures = split_documentation(function.__doc__, where)
     headers = [parsed(f"def {name}{signature}", where) for signature in signatures]
     declared = [declared_signature(header, where) for header in headers]
     check_parameters(real_signature(function, bound=first == "self"), declared, where)
-    decorators = ("overload",) if len(signatures) > 1 else ()
+    decorators = (*["overload"] * (len(signatures) > 1), *[decorator] * bool(decorator))
     for signature in signatures:
         yield definition(name, signature, text, first=first, decorators=decorators)
         text = ""
@@ -267,6 +267,9 @@ def describe_class(class_: type) -> Iterator[str]:
             continue
         if inspect.isgetsetdescriptor(member) or inspect.ismemberdescriptor(member):
             properties[name] = partial(describe_property, name, member, f"{where}.{name}")
+        elif isinstance(member, staticmethod):
+            function = member.__func__
+            methods.append(partial(describe_function, name, function, f"{where}.{name}", decorator="staticmethod"))
         elif inspect.ismethoddescriptor(member):
             methods.append(partial(describe_function, name, member, f"{where}.{name}", first="self"))
         else:

@@ -74,6 +74,16 @@ def test_a_function_gets_its_text_its_types_and_its_overloads() -> None:
     assert second == "@overload\ndef get(key: int, default: _T) -> str | _T: ..."
 
 
+def test_a_class_gets_its_static_methods() -> None:
+    class Endpoint:
+        """Where somebody listens."""
+
+        find = staticmethod(documented(lambda directory: directory, "Signature: (directory: str) -> str | None"))
+
+    (stub,) = native_stub.describe_class(Endpoint)
+    assert "@staticmethod\n    def find(directory: str) -> str | None: ..." in stub
+
+
 @pytest.mark.parametrize(
     ("documentation", "complaint"),
     [
