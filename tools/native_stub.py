@@ -81,11 +81,13 @@ def split_documentation(documentation: str | None, where: str, *, needed: bool =
     signatures, unfinished = [], ""
     for line in "\n".join(sections).splitlines():
         unfinished = f"{unfinished} {line.strip()}".strip()
-        if unfinished and all(unfinished.count(a) == unfinished.count(b) for a, b in ("()", "[]", "{}")):
+        balanced = all(unfinished.count(a) == unfinished.count(b) for a, b in ("()", "[]", "{}"))
+        # The type that is returned may stand in a line of its own.
+        if balanced and (" -> " in unfinished or unfinished.startswith("class ")):
             signatures.append(unfinished)
             unfinished = ""
     if unfinished:
-        raise StubError(f"{where}: a bracket is open at the end of {unfinished!r}")
+        raise StubError(f"{where}: a bracket is open, or nothing is returned as in (key: bytes) -> int: {unfinished!r}")
     if "\\" in text or '"""' in text or text.rstrip().endswith('"'):
         raise StubError(f"{where}: a docstring cannot hold this as it stands: {text!r}")
     return text.strip(), signatures
@@ -97,8 +99,8 @@ def parsed(head: str, where: str) -> ast.FunctionDef:
         (function,) = ast.parse(f"{head}: ...").body
     except SyntaxError as error:
         raise StubError(f"{where}: {head!r} is no signature: {error.msg}") from error
-    if not isinstance(function, ast.FunctionDef) or function.returns is None:
-        raise StubError(f"{where}: {head!r} does not say what it returns, as in (key: bytes) -> int")
+    if not isinstance(function, ast.FunctionDef):
+        raise StubError(f"{where}: {head!r} is no signature")
     return function
 
 

@@ -88,7 +88,7 @@ def test_a_class_gets_its_static_methods() -> None:
     ("documentation", "complaint"),
     [
         ("Sends.", 'no "Signature:"'),
-        ("Signature: (topic: str, *, partition: int = 0)", "what it returns"),
+        ("Signature: (topic: str, *, partition: int = 0)", "nothing is returned"),
         ("Signature: (topic: str, *, partition: int = 0 -> int", "a bracket is open"),
         ("Signature: (topic: str, * partition: int = 0) -> int", "is no signature"),
         ("Signature: (topic, *, partition: int = 0) -> int", "topic has no type"),
