@@ -10,7 +10,7 @@ CYCLES ?= 200
 WITH_KAFKA ?= $(PYTHON) tools/kafka_broker run --
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 
-.PHONY: help build demo demo-kafka test test-rust test-python chaos bench lint wheel clean
+.PHONY: help build demo demo-kafka test test-rust test-python chaos bench lint stub wheel clean
 
 help: ## This list.
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -55,6 +55,9 @@ lint: build ## Formatting, lints, types; warnings are errors.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+stub: build ## The types of the extension module, from the doc comments in its Rust source.
+	$(BIN)/python tools/native_stub.py
 
 wheel: $(VENV)/.tools ## A wheel for this interpreter in target/wheels.
 	$(BIN)/maturin build --release

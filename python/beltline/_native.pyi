@@ -5,7 +5,7 @@ from another thread raises ``RuntimeError``, except `Belt.send_threadsafe`. Afte
 unusable in the child and says so.
 """
 
-from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
+from collections.abc import Awaitable, Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, ValuesView
 from typing import Any, Final, Generic, Literal, TypeVar, final, overload
 
 _T = TypeVar("_T")
@@ -23,11 +23,29 @@ Headers = Sequence[tuple[str, bytes | None]] | Mapping[str, bytes | None]
 DeliveryCallback = Callable[[str, int, int, int], object]
 """Called as ``(topic, partition, offset, timestamp_ms)`` once the record is in the log."""
 
+@final
 class Belt:
     """One worker: log, engine core, tables and commit units, turned by the thread that called `start`.
 
     Order of life: ``Belt()``, `open`, `declare_topic`, `subscribe` and `attach_table`, `start`, then `turn` whenever
     `fileno` is readable, at last `stop`. Topics, subscriptions and tables may be added after `start` too.
+
+    Making one does no I/O.
+
+    Args:
+        app_id: The group whose offsets this belt moves.
+        guarantee: Whether outputs, tables and offsets may be seen only together.
+        commit_interval_ms: Longest time between two commits; the engine's default depends on the guarantee.
+        commit_bytes: A commit starts when the outbox holds this much.
+        commit_events: A commit starts after this many finished events.
+        drain_deadline_ms: How long an exactly-once commit waits for events in flight before it rewinds them.
+        hand_over_deadline_ms: How long events of a partition that others are to get may take to finish; then they are
+            given away with it.
+        stall_timeout_ms: A partition with records to read that has not advanced for so long is called stalled.
+        queue_bytes: Fetched and not yet handed out, per partition.
+        fetch_max_bytes: One fetch of one partition.
+        outbox_bytes: Unsent output; above it no event is handed out and `send` raises ``BufferError``.
+        start_from: Where a partition without a committed offset begins.
     """
 
     def __new__(
@@ -45,27 +63,11 @@ class Belt:
         fetch_max_bytes: int | None = None,
         outbox_bytes: int | None = None,
         start_from: StartFrom = "earliest",
-    ) -> Belt:
-        """Makes a belt; does no I/O.
-
-        Args:
-            app_id: The group whose offsets this belt moves.
-            guarantee: Whether outputs, tables and offsets may be seen only together.
-            commit_interval_ms: Longest time between two commits; the engine's default depends on the guarantee.
-            commit_bytes: A commit starts when the outbox holds this much.
-            commit_events: A commit starts after this many finished events.
-            drain_deadline_ms: How long an exactly-once commit waits for events in flight before it rewinds them.
-            hand_over_deadline_ms: How long events of a partition that others are to get may take to finish; then they are
-                given away with it.
-            stall_timeout_ms: A partition with records to read that has not advanced for so long is called stalled.
-            queue_bytes: Fetched and not yet handed out, per partition.
-            fetch_max_bytes: One fetch of one partition.
-            outbox_bytes: Unsent output; above it no event is handed out and `send` raises ``BufferError``.
-            start_from: Where a partition without a committed offset begins.
-        """
-
+    ) -> Belt: ...
     @property
-    def app_id(self) -> str: ...
+    def app_id(self) -> str:
+        """The group whose offsets this belt moves."""
+
     @property
     def is_started(self) -> bool:
         """Whether `start` succeeded and `stop` was not called."""
@@ -244,12 +246,15 @@ class Belt:
     def is_idle(self) -> bool:
         """Nothing queued, in flight, dirty or unsent, and every partition read to its end."""
 
+    def is_draining(self) -> bool:
+        """Whether a commit waits for events in flight: whoever collects events into a list should work it off now."""
+
     def health(self) -> dict[str, Any]:
         """What each subscription and table does right now; shape:
 
         ``{"partitions": [{"subscription", "topic", "partition", "position", "end", "in_flight", "oldest_in_flight_s",
-        "paused", "stalled_s"}], "tables": [{"table", "done", "total"}], "joining", "trouble"}``; ``paused`` is None or the
-        reason in words.
+        "paused", "stalled_s"}], "tables": [{"table", "done", "total"}], "joining", "trouble"}``; ``paused`` is None or
+        the reason in words.
         """
 
     def recovery(self) -> list[tuple[str, int, int, int]]:
@@ -257,9 +262,6 @@ class Belt:
 
     def advance(self, seconds: float) -> None:
         """Moves the clock of a belt opened with ``manual_clock=True``."""
-
-    def is_draining(self) -> bool:
-        """Whether a commit waits for events in flight: whoever collects events into a list should work it off now."""
 
     def begin_stop(self, deadline_s: float = 30.0) -> None:
         """Begins to stop and returns at once: streams end when they ask for the next event, what is in flight may
@@ -278,18 +280,32 @@ class Subscription:
     """One reader of topics; many `Stream` objects may share it, each event goes to one of them."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What `Belt.health` shows it as."""
+
     @property
-    def topics(self) -> list[str]: ...
+    def topics(self) -> list[str]:
+        """What it reads."""
+
     def close(self) -> None:
         """Ends its streams; its partitions are fetched no longer. Idempotent."""
 
 @final
 class Queue:
-    """In-memory source of a `Stream`: what a channel without a topic is. Belongs to one event loop's thread."""
+    """In-memory source of a `Stream`: what a channel without a topic is. Belongs to one event loop's thread.
 
-    def __new__(cls, maxsize: int = 0) -> Queue:
-        """``maxsize=0`` takes as many items as memory holds."""
+    Args:
+        maxsize: The most items that may wait; 0 is as many as memory holds.
+    """
+
+    def __new__(cls, maxsize: int = 0) -> Queue: ...
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+
+    @property
+    def maxsize(self) -> int:
+        """How many items may wait; 0 is as many as memory holds."""
 
     def put_nowait(self, value: Any, key: Any = None, *, event: Any = None, partition: int | None = None) -> None:
         """Adds an item.
@@ -306,11 +322,9 @@ class Queue:
     def when_writable(self) -> Any | None:
         """None when there is room; otherwise a future of the running loop that is resolved when there may be."""
 
-    def qsize(self) -> int: ...
-    @property
-    def maxsize(self) -> int: ...
-    @property
-    def closed(self) -> bool: ...
+    def qsize(self) -> int:
+        """How many items wait."""
+
     def close(self) -> None:
         """Streams end after the items that are already in."""
 
@@ -320,50 +334,36 @@ class Stream(Generic[_T]):
     An event is done when the next one is asked for or `close` is called, unless `hold` took it, or `auto_ack` is off.
     When a handler fails, call `finish_current` (count it as done) or `release_current` (deliver it again).
     A dropped stream releases its event. Subclasses may add anything but must not override the iteration.
+
+    Args:
+        key_decode: Of the key's bytes, which stay bytes without it; a null key is None without a call. Items of a
+            `Queue` are not decoded.
+        value_decode: Of the value's bytes, likewise.
+        mode: ``"values"``, ``"items"`` = ``(key, value)``, ``"events"`` = ``make_event(key, value, message)``.
+        on_decode_error: Returns to skip the record, raises to fail; without it the error is raised.
+        make_event: Makes events; without it mode ``"events"`` yields the `Message`.
     """
 
     def __new__(
         cls,
         source: Subscription | Queue,
         *,
-        key_decode: Callable[[bytes], Any] | DecodeKind = "bytes",
-        value_decode: RecordDecoder | JsonDecoder | Callable[[bytes], Any] | DecodeKind = "bytes",
+        key_decode: Callable[[bytes], Any] | DecodeKind | None = None,
+        value_decode: RecordDecoder | JsonDecoder | Callable[[bytes], Any] | DecodeKind | None = None,
         mode: StreamMode = "values",
         auto_ack: bool = True,
         on_decode_error: Callable[[Message, Exception], object] | None = None,
         make_event: Callable[[Any, Any, Message], Any] | None = None,
-    ) -> Stream[Any]:
-        """Makes a stream.
-
-        Args:
-            key_decode: Of the key's bytes; a null key is None without a call. Items of a `Queue` are not decoded.
-            value_decode: Of the value's bytes; a null value is None without a call.
-            mode: ``"values"``, ``"items"`` = ``(key, value)``, ``"events"`` = ``make_event(key, value, message)``.
-            on_decode_error: Returns to skip the record, raises to fail; without it the error is raised.
-            make_event: Makes events; without it mode ``"events"`` yields the `Message`.
-        """
-
-    def __aiter__(self) -> Stream[_T]: ...
-    def __anext__(self) -> Any: ...
-    def __iter__(self) -> Stream[_T]: ...
-    def __next__(self) -> _T: ...
+    ) -> Stream[Any]: ...
     @property
-    def source(self) -> Subscription | Queue: ...
-    @property
-    def mode(self) -> StreamMode:
-        """Settable between two events."""
+    def auto_ack(self) -> bool:
+        """Whether asking for the next event finishes the one in hand."""
 
-    @mode.setter
-    def mode(self, mode: StreamMode) -> None: ...
-    @property
-    def auto_ack(self) -> bool: ...
     @auto_ack.setter
     def auto_ack(self, auto_ack: bool) -> None: ...
     @property
-    def closed(self) -> bool: ...
-    @property
-    def current_message(self) -> Message | None:
-        """The record being worked on; None before the first, after `close`, and for a `Queue`."""
+    def closed(self) -> bool:
+        """Whether the iteration has ended."""
 
     @property
     def current_event(self) -> Any | None:
@@ -374,8 +374,8 @@ class Stream(Generic[_T]):
         """The decoded key of the record being worked on."""
 
     @property
-    def current_value(self) -> Any | None:
-        """The decoded value of the record being worked on."""
+    def current_message(self) -> Message | None:
+        """The record being worked on; None before the first, after `close`, and for a `Queue`."""
 
     @property
     def current_partition(self) -> int | None:
@@ -385,6 +385,24 @@ class Stream(Generic[_T]):
 
     @current_partition.setter
     def current_partition(self, partition: int) -> None: ...
+    @property
+    def current_value(self) -> Any | None:
+        """The decoded value of the record being worked on."""
+
+    @property
+    def mode(self) -> StreamMode:
+        """What an event is to the consumer. Settable between two events."""
+
+    @mode.setter
+    def mode(self, mode: StreamMode) -> None: ...
+    @property
+    def source(self) -> Subscription | Queue:
+        """Where its events come from."""
+
+    def __aiter__(self) -> Stream[_T]: ...
+    def __anext__(self) -> Awaitable[_T]: ...
+    def __iter__(self) -> Stream[_T]: ...
+    def __next__(self) -> _T: ...
     def hold(self) -> Message | None:
         """Takes the current event away from the stream: it is done when `Message.ack` is called."""
 
@@ -402,28 +420,47 @@ class Stream(Generic[_T]):
 
 @final
 class Message:
-    """One record as it lies in its topic, with the right to say that it is done."""
+    """One record as it lies in its topic, with the right to say that it is done.
+
+    It keeps its whole batch in memory for as long as it lives.
+    """
 
     @property
-    def topic(self) -> str: ...
+    def acked(self) -> bool:
+        """Whether it was done or given back."""
+
     @property
-    def partition(self) -> int: ...
+    def headers(self) -> list[tuple[str, bytes | None]]:
+        """Names and values in the order they were sent in; a name may come twice."""
+
     @property
-    def offset(self) -> int: ...
+    def key(self) -> bytes | None:
+        """The bytes of the key."""
+
+    @property
+    def offset(self) -> int:
+        """Its place in the partition."""
+
+    @property
+    def partition(self) -> int:
+        """The partition of the topic."""
+
     @property
     def timestamp(self) -> float:
         """Seconds since the epoch, as Faust has it."""
 
     @property
-    def timestamp_ms(self) -> int: ...
+    def timestamp_ms(self) -> int:
+        """Milliseconds since the epoch."""
+
     @property
-    def headers(self) -> list[tuple[str, bytes | None]]: ...
+    def topic(self) -> str:
+        """The topic it lies in."""
+
     @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
-    @property
-    def acked(self) -> bool: ...
+    def value(self) -> bytes | None:
+        """The bytes of the value; None is a tombstone."""
+
     def ack(self) -> bool:
         """The record is done. Returns False when it was done or given back before."""
 
@@ -436,6 +473,19 @@ class Table(Generic[_KT, _VT]):
     While an event is worked on (in the task or thread that iterates the stream), the table *is* the shard of that
     event's partition. Outside an event it shows all shards and refuses writes with ``TypeError``. Values are copies:
     change one, then assign it again. Changing the key set while iterating raises ``RuntimeError``.
+
+    Without shards at first; `Belt.attach_table` gives it some. Unknown keywords are for subclasses.
+
+    Args:
+        name: Shown in errors and `Belt.health`.
+        key_loads: Changelog key bytes to key, for keys that are neither JSON strings nor JSON integers.
+        key_dumps: The way back; also for ``str`` subclasses. Without it such keys raise ``TypeError``.
+        value_kind: ``"object"`` passes every value through `value_dumps`; with any other, ``int`` (64 bits),
+            ``float`` and ``str`` are JSON without a call and only other values go through it.
+        value_loads: Changelog value bytes to value.
+        default: Called for a missing key; the result is returned, not stored, as in Faust.
+        on_foreign_key: Called once per table as ``(table, key, partition, expected)`` when a key is first written
+            from a partition that its hash does not map to.
     """
 
     def __new__(
@@ -450,56 +500,79 @@ class Table(Generic[_KT, _VT]):
         default: Callable[[], Any] | None = None,
         on_foreign_key: Callable[[Table[Any, Any], Any, int, int], object] | None = None,
         **kwargs: Any,
-    ) -> Table[Any, Any]:
-        """Makes a table without shards; `Belt.attach_table` gives it some. Unknown keywords are for subclasses.
-
-        Args:
-            name: Shown in errors and `Belt.health`.
-            key_loads: Changelog key bytes to key, for keys that are neither JSON strings nor JSON integers.
-            key_dumps: The way back; also for ``str`` subclasses. Without it such keys raise ``TypeError``.
-            value_kind: ``"object"`` passes every value through `value_dumps`; with any other, ``int`` (64 bits),
-                ``float`` and ``str`` are JSON without a call and only other values go through it.
-            value_loads: Changelog value bytes to value.
-            default: Called for a missing key; the result is returned, not stored, as in Faust.
-            on_foreign_key: Called once per table as ``(table, key, partition, expected)`` when a key is first written
-                from a partition that its hash does not map to.
-        """
+    ) -> Table[Any, Any]: ...
+    @property
+    def changelog(self) -> str | None:
+        """The topic its writes go to; None while not attached."""
 
     @property
-    def name(self) -> str: ...
+    def default(self) -> Callable[[], Any] | None:
+        """Called for a missing key; None raises ``KeyError``. Settable."""
+
+    @default.setter
+    def default(self, default: Callable[[], Any] | None) -> None: ...
     @property
-    def changelog(self) -> str | None: ...
+    def name(self) -> str:
+        """Shown in errors and `Belt.health`."""
+
     @property
     def partitions(self) -> int:
         """Number of shards, 0 while not attached."""
 
-    default: Callable[[], Any] | None
-    def __getitem__(self, key: _KT) -> _VT: ...
-    def __setitem__(self, key: _KT, value: _VT) -> None: ...
-    def __delitem__(self, key: _KT) -> None: ...
-    def __contains__(self, key: object) -> bool: ...
+    def __getitem__(self, key: _KT, /) -> _VT: ...
+    def __setitem__(self, key: _KT, value: _VT, /) -> None: ...
+    def __delitem__(self, key: _KT, /) -> None: ...
+    def __contains__(self, key: object, /) -> bool: ...
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[_KT]: ...
-    def __eq__(self, other: object) -> bool: ...
-    def __or__(self, other: Mapping[Any, Any]) -> dict[Any, Any]: ...
-    def __ror__(self, other: Mapping[Any, Any]) -> dict[Any, Any]: ...
-    def __ior__(self, other: Mapping[_KT, _VT] | Iterable[tuple[_KT, _VT]]) -> Table[_KT, _VT]: ...  # type: ignore[misc]
+    def __eq__(self, other: object, /) -> bool: ...
+    def __or__(self, other: Mapping[Any, Any], /) -> dict[Any, Any]: ...
+    def __ror__(self, other: Mapping[Any, Any], /) -> dict[Any, Any]: ...
+    def __ior__(self, other: Mapping[_KT, _VT] | Iterable[tuple[_KT, _VT]], /) -> Table[_KT, _VT]: ...  # type: ignore[misc]
     @overload
-    def get(self, key: _KT, default: None = None) -> _VT | None: ...
+    def get(self, key: _KT, default: None = None) -> _VT | None:
+        """The value of a key, or `default`: the table's own default is for ``table[key]`` only."""
+
     @overload
     def get(self, key: _KT, default: _T) -> _VT | _T: ...
-    def keys(self) -> KeysView[_KT]: ...
-    def values(self) -> ValuesView[_VT]: ...
-    def items(self) -> ItemsView[_KT, _VT]: ...
+    def keys(self) -> KeysView[_KT]:
+        """A view of the keys in sight, as of a dict."""
+
+    def values(self) -> ValuesView[_VT]:
+        """A view of the values in sight, as of a dict."""
+
+    def items(self) -> ItemsView[_KT, _VT]:
+        """A view of the keys with their values in sight, as of a dict."""
+
     @overload
-    def pop(self, key: _KT) -> _VT: ...
+    def pop(self, key: _KT) -> _VT:
+        """Takes a key out and returns its value.
+
+        Raises:
+            KeyError: The key is not there, and no default was given.
+        """
+
     @overload
     def pop(self, key: _KT, default: _T) -> _VT | _T: ...
-    def popitem(self) -> tuple[_KT, _VT]: ...
-    def setdefault(self, key: _KT, default: Any = None) -> _VT: ...
-    def update(self, *args: Any, **kwargs: _VT) -> None: ...
-    def clear(self) -> None: ...
-    def copy(self) -> dict[_KT, _VT]: ...
+    def popitem(self) -> tuple[_KT, _VT]:
+        """Takes some key out and returns it with its value.
+
+        Raises:
+            KeyError: The table is empty.
+        """
+
+    def setdefault(self, key: _KT, default: Any = None) -> _VT:
+        """The value of a key, which is `default` from now on if there was none."""
+
+    def update(self, *args: Any, **kwargs: _VT) -> None:
+        """Sets what a mapping, an iterable of pairs or keywords give, as of a dict."""
+
+    def clear(self) -> None:
+        """Takes every key out of the shard of the event in hand."""
+
+    def copy(self) -> dict[_KT, _VT]:
+        """Everything in sight, as a dict."""
+
     def get_in(self, partition: int, key: _KT, default: Any = None) -> Any:
         """Reads from one shard, in or out of an event."""
 
@@ -516,116 +589,12 @@ class Table(Generic[_KT, _VT]):
         """Partitions whose shard is restored and readable here."""
 
 @final
-class LastResort:
-    """A thread that ends the process at its deadline, for when no Python code can run any more."""
-
-    def __new__(cls, deadline_s: float) -> LastResort:
-        """Starts to watch.
-
-        Args:
-            deadline_s: Seconds from the first signal to the end of the process.
-
-        Raises:
-            ValueError: A deadline below zero or above a year.
-            OSError: The system gives no thread or no descriptors.
-        """
-
-    def signal_fd(self) -> int:
-        """The descriptor for ``signal.set_wakeup_fd``."""
-
-    def fileno(self) -> int:
-        """The descriptor where signals come out again, one byte each."""
-
-    def send(self, number: int) -> None:
-        """Passes a byte on as if it were a signal; 255 begins the deadline without one."""
-
-    def set_exit_code(self, code: int) -> None:
-        """What the process ends with at the deadline."""
-
-    def grant(self, seconds: float) -> None:
-        """Waits so much longer once: Python code is about to end the process."""
-
-    def disarm(self) -> None:
-        """Ends the watch."""
-
-@final
-class RecordDecoder:
-    """JSON bytes to instances of one class with slots, written by offset."""
-
-    def __new__(
-        cls,
-        record_class: type[Any],
-        fields: Sequence[tuple[str, str, bool, Any]],
-        *,
-        general: Callable[[bytes], Any],
-    ) -> RecordDecoder:
-        """Makes a decoder.
-
-        Args:
-            record_class: The class whose annotated fields are slots; its constructor is not called.
-            fields: ``(name, kind, required, default)`` in order; kinds are ``str int float bool``, with ``?`` where
-                null is allowed.
-            general: Decodes whatever the fast way does not take, or raises.
-        """
-
-    @property
-    def is_fast(self) -> bool:
-        """Whether instances are filled by offset; otherwise everything goes the general way."""
-
-    def decode(self, value: bytes) -> Any: ...
-
-@final
-class JsonDecoder:
-    """JSON of any shape to dicts, lists and scalars: what ``json.loads`` makes of the same bytes, only sooner."""
-
-    def __new__(cls, general: Callable[[bytes], Any], *, special: str | None = None) -> JsonDecoder:
-        """Makes a decoder.
-
-        Args:
-            general: Decodes whatever the fast way does not take, or raises.
-            special: Objects with this name in them go the general way.
-        """
-
-    def __call__(self, value: bytes) -> Any: ...
-
-@final
-class RecordEncoder:
-    """Instances of one class with slots to JSON bytes, read by offset."""
-
-    def __new__(
-        cls,
-        record_class: type[Any],
-        fields: Sequence[tuple[str, bytes]],
-        end: bytes,
-        *,
-        general: Callable[[Any], bytes],
-    ) -> RecordEncoder:
-        """Makes an encoder.
-
-        Args:
-            record_class: The class whose annotated fields are slots.
-            fields: Attributes in order, each with the bytes that stand before its value.
-            end: The bytes after the last value.
-            general: Encodes instances of other classes, and those with anything but text, 64 bit integers, finite
-                floats, truth values and None.
-        """
-
-    def encode(self, record: Any) -> bytes: ...
-
-def current_stream() -> Stream[Any] | None:
-    """The stream whose event the running task (or thread) works on."""
-
-@final
 class Endpoint:
     """Where another process that holds a data directory is reached; connects on first use.
 
     Every call raises `StorageError` when that process has gone or does not answer, and `ImproperlyConfigured` for what
     it refuses.
     """
-
-    @staticmethod
-    def find(directory: str) -> Endpoint | None:
-        """Returns the endpoint of a data directory, or None when nobody holds it or its holder does not listen."""
 
     @property
     def address(self) -> str:
@@ -634,6 +603,10 @@ class Endpoint:
     @property
     def pid(self) -> int:
         """The process that listens."""
+
+    @staticmethod
+    def find(directory: str) -> Endpoint | None:
+        """Returns the endpoint of a data directory, or None when nobody holds it or its holder does not listen."""
 
     def topics(self) -> list[tuple[str, int]]:
         """Returns names and numbers of partitions."""
@@ -663,3 +636,95 @@ class Endpoint:
 
     def read(self, topic: str, partition: int, offset: int) -> tuple[list[tuple[bytes | None, bytes | None]], int]:
         """Returns keys and values from an offset on, some at a time, and the offset to read on from."""
+
+@final
+class LastResort:
+    """A thread that ends the process at its deadline, for when no Python code can run any more.
+
+    It watches from the moment it is made.
+
+    Args:
+        deadline_s: Seconds from the first signal to the end of the process.
+
+    Raises:
+        ValueError: A deadline below zero or above a year.
+        OSError: The system gives no thread or no descriptors.
+    """
+
+    def __new__(cls, deadline_s: float) -> LastResort: ...
+    def signal_fd(self) -> int:
+        """The descriptor for ``signal.set_wakeup_fd``."""
+
+    def fileno(self) -> int:
+        """The descriptor where signals come out again, one byte each."""
+
+    def send(self, number: int) -> None:
+        """Passes a byte on as if it were a signal; 255 begins the deadline without one."""
+
+    def set_exit_code(self, code: int) -> None:
+        """What the process ends with at the deadline."""
+
+    def grant(self, seconds: float) -> None:
+        """Waits so much longer once: Python code is about to end the process."""
+
+    def disarm(self) -> None:
+        """Ends the watch."""
+
+@final
+class RecordDecoder:
+    """JSON bytes to instances of one class with slots, written by offset.
+
+    Args:
+        record_class: The class whose annotated fields are slots; its constructor is not called.
+        fields: ``(name, kind, required, default)`` in order; kinds are ``str int float bool``, with ``?`` where
+            null is allowed.
+        general: Decodes whatever the fast way does not take, or raises.
+    """
+
+    def __new__(
+        cls, record_class: type[Any], fields: Sequence[tuple[str, str, bool, Any]], *, general: Callable[[bytes], Any]
+    ) -> RecordDecoder: ...
+    @property
+    def is_fast(self) -> bool:
+        """Whether instances are filled by offset; otherwise everything goes the general way."""
+
+    def decode(self, value: bytes) -> Any:
+        """Makes an instance; raises what `general` raises."""
+
+@final
+class RecordEncoder:
+    """Instances of one class with slots to JSON bytes, read by offset.
+
+    Args:
+        record_class: The class whose annotated fields are slots.
+        fields: Attributes in order, each with the bytes that stand before its value.
+        end: The bytes after the last value.
+        general: Encodes instances of other classes, and those with anything but text, 64 bit integers, finite
+            floats, truth values and None.
+    """
+
+    def __new__(
+        cls,
+        record_class: type[Any],
+        fields: Sequence[tuple[str, bytes]],
+        end: bytes,
+        *,
+        general: Callable[[Any], bytes],
+    ) -> RecordEncoder: ...
+    def encode(self, record: Any) -> bytes:
+        """Makes the bytes; raises what `general` raises."""
+
+@final
+class JsonDecoder:
+    """JSON of any shape to dicts, lists and scalars: what ``json.loads`` makes of the same bytes, only sooner.
+
+    Args:
+        general: Decodes whatever the fast way does not take, or raises.
+        special: Objects with this name in them go the general way.
+    """
+
+    def __new__(cls, general: Callable[[bytes], Any], *, special: str | None = None) -> JsonDecoder: ...
+    def __call__(self, value: bytes) -> Any: ...
+
+def current_stream() -> Stream[Any] | None:
+    """The stream whose event the running task (or thread) works on."""

@@ -31,19 +31,42 @@ class PendingMessage(NamedTuple):
 
 
 class FutureMessage(asyncio.Future[RecordMetadata]):
-    """Resolved with the record's metadata once it is in the log, that is, with the next commit."""
+    """Resolved with the record's metadata once it is in the log, that is, with the next commit.
 
-    def __init__(self, message: PendingMessage, *, loop: asyncio.AbstractEventLoop | None = None) -> None:
+    Args:
+        message: What was asked to be sent, or the parts of a `PendingMessage`, which is made when somebody looks at it.
+        loop: Whose future it is; None is the running one.
+    """
+
+    def __init__(
+        self, message: PendingMessage | tuple[Any, ...], *, loop: asyncio.AbstractEventLoop | None = None
+    ) -> None:
         super().__init__(loop=loop)
-        self.message = message
-        if message.callback is not None:
+        self._message = message
+        if message[-1] is not None:
             self.add_done_callback(self._call_back)
+
+    @property
+    def message(self) -> PendingMessage:
+        """What was asked to be sent."""
+        if type(self._message) is tuple:
+            self._message = PendingMessage(*self._message)
+        assert isinstance(self._message, PendingMessage)
+        return self._message
 
     def deliver(self, topic: str, partition: int, offset: int, timestamp_ms: int) -> None:
         """Take the answer of the log."""
         if not self.done():
             where = TP(topic, partition)
             self.set_result(RecordMetadata(topic, partition, where, offset, timestamp_ms / 1000.0, CREATE_TIME))
+        self._kept: Any = None
+
+    def add_done_callback(self, fn: Callable[[Any], object], /, *, context: Any = None) -> None:
+        """Call `fn` with this future when it is done, also when nobody holds the future any more."""
+        # The log answers only those futures that somebody holds.
+        if not self.done():
+            self._kept = self
+        super().add_done_callback(fn, context=context)
 
     def __await__(self) -> Generator[Any, None, RecordMetadata]:
         if not self.done():
@@ -51,8 +74,9 @@ class FutureMessage(asyncio.Future[RecordMetadata]):
         return super().__await__()
 
     def _call_back(self, future: asyncio.Future[RecordMetadata]) -> None:
-        assert self.message.callback is not None
-        result = self.message.callback(future)
+        callback = self.message.callback
+        assert callback is not None
+        result = callback(future)
         if inspect.isawaitable(result):
             # The future keeps it alive until it is done.
             self._calling_back = asyncio.ensure_future(result, loop=self.get_loop())

@@ -16,10 +16,14 @@ from .serializers import Serde, get_serde
 
 if TYPE_CHECKING:
     from .app.base import App
+    from .app.session import BeltSession
     from .policies import PolicyArgument
     from .streams.reader import Reader
 
 __all__ = ["FutureMessage", "PendingMessage", "Topic"]
+
+#: Partition, timestamp, headers, codecs and callback of most sends.
+NOTHING_SPECIAL: Final = (None, None, None, None, None, None)
 
 #: Longest topic name that Kafka takes.
 MAX_NAME_LENGTH: Final = 249
@@ -113,6 +117,8 @@ class Topic(Channel):
         self.on_decode_error = on_decode_error
         self._key_serde: Serde | None = None
         self._value_serde: Serde | None = None
+        self._sender: Any = None
+        self._sender_of: BeltSession | None = None
 
     def _options(self) -> dict[str, Any]:
         names = (
@@ -252,9 +258,7 @@ class Topic(Channel):
         session = self.app.session
         topic, raw = self._prepare(key, value, key_serializer, value_serializer)
         sent = self._future(key, value, partition, timestamp, headers, key_serializer, value_serializer, callback)
-        await session.send(
-            topic, *raw, partition=partition, timestamp=timestamp, headers=headers, on_delivery=sent.deliver
-        )
+        await session.send(topic, *raw, partition=partition, timestamp=timestamp, headers=headers, receipt=sent)
         return sent
 
     def send_soon(
@@ -276,11 +280,23 @@ class Topic(Channel):
             NotReady: The app has not started.
             BufferError: The outbox is full; let the event loop run, then repeat.
         """
+        session = self.app.session
+        if (
+            self._sender_of is session
+            and session.is_owner()
+            and value is not None
+            and (partition, timestamp, headers, key_serializer, value_serializer, callback) == NOTHING_SPECIAL
+        ):
+            # Nothing but key and value: what is needed for that was found out before.
+            sent = FutureMessage((self, key, value, *NOTHING_SPECIAL), loop=session.loop)
+            topic, key_bytes, value_bytes = self._sender
+            session.send_function()(topic, None if key is None else key_bytes(key), value_bytes(value), receipt=sent)
+            return sent
         topic, raw = self._prepare(key, value, key_serializer, value_serializer)
         sent = self._future(key, value, partition, timestamp, headers, key_serializer, value_serializer, callback)
-        self.app.session.send_now(
-            topic, *raw, partition=partition, timestamp=timestamp, headers=headers, on_delivery=sent.deliver
-        )
+        session.send_now(topic, *raw, partition=partition, timestamp=timestamp, headers=headers, receipt=sent)
+        self._sender = (topic, self.key_serde.dumps, self.value_serde.dumps)
+        self._sender_of = session
         return sent
 
     def _prepare(
@@ -290,13 +306,11 @@ class Topic(Channel):
         self.app.session.declare(self)
         return topic, (self.prepare_key(key, key_serializer), self.prepare_value(value, value_serializer))
 
-    def _future(self, *message: Any) -> FutureMessage:
-        key, value, partition, timestamp, headers, key_serializer, value_serializer, callback = message
-        pairs = header_pairs(headers)
-        pending = PendingMessage(
-            self, key, value, partition, timestamp, pairs, key_serializer, value_serializer, callback
-        )
-        return FutureMessage(pending, loop=self.app.session.loop)
+    def _future(
+        self, key: Any, value: Any, partition: int | None, timestamp: float | None, headers: HeadersArgument, *rest: Any
+    ) -> FutureMessage:
+        message = (self, key, value, partition, timestamp, header_pairs(headers), *rest)
+        return FutureMessage(message, loop=self.app.session.loop)
 
     async def put(self, event: Any, *, partition: int | None = None) -> None:
         """Nothing but a record of the log gets into a topic's stream.

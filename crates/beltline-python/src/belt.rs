@@ -31,8 +31,38 @@ use crate::{fork, headers, health, kafka, sleep};
 const SIGNAL_CHECK: Duration = Duration::from_millis(50);
 
 /// One worker: log, engine core, tables and commit units, turned by the thread that called `start`.
+///
+/// Order of life: ``Belt()``, `open`, `declare_topic`, `subscribe` and `attach_table`, `start`, then `turn` whenever
+/// `fileno` is readable, at last `stop`. Topics, subscriptions and tables may be added after `start` too.
+///
+/// Making one does no I/O.
+///
+/// Args:
+///     app_id: The group whose offsets this belt moves.
+///     guarantee: Whether outputs, tables and offsets may be seen only together.
+///     commit_interval_ms: Longest time between two commits; the engine's default depends on the guarantee.
+///     commit_bytes: A commit starts when the outbox holds this much.
+///     commit_events: A commit starts after this many finished events.
+///     drain_deadline_ms: How long an exactly-once commit waits for events in flight before it rewinds them.
+///     hand_over_deadline_ms: How long events of a partition that others are to get may take to finish; then they are
+///         given away with it.
+///     stall_timeout_ms: A partition with records to read that has not advanced for so long is called stalled.
+///     queue_bytes: Fetched and not yet handed out, per partition.
+///     fetch_max_bytes: One fetch of one partition.
+///     outbox_bytes: Unsent output; above it no event is handed out and `send` raises ``BufferError``.
+///     start_from: Where a partition without a committed offset begins.
+///
+/// Signature:
+///     __new__(app_id: str, *, guarantee: Guarantee = "at_least_once", commit_interval_ms: int | None = None,
+///         commit_bytes: int | None = None, commit_events: int | None = None, drain_deadline_ms: int | None = None,
+///         hand_over_deadline_ms: int | None = None, stall_timeout_ms: int | None = None,
+///         queue_bytes: int | None = None, fetch_max_bytes: int | None = None, outbox_bytes: int | None = None,
+///         start_from: StartFrom = "earliest") -> Belt
 #[pyclass(frozen, module = "beltline._native", weakref)]
 pub struct Belt {
+    /// The group whose offsets this belt moves.
+    ///
+    /// Signature: () -> str
     #[pyo3(get)]
     app_id: String,
     inner: Guarded<Inner>,
@@ -193,11 +223,30 @@ impl Belt {
         Ok(Belt { app_id, inner, shared, owner: AtomicUsize::new(0), made_in: fork::generation() })
     }
 
+    /// Whether `start` succeeded and `stop` was not called.
+    ///
+    /// Signature: () -> bool
     #[getter]
     fn is_started(&self, py: Python<'_>) -> PyResult<bool> {
         Ok(self.owner.load(Ordering::Relaxed) != 0 && self.enter(py)?.worker.is_some())
     }
 
+    /// Takes the data directory and opens its log and store; ``None`` keeps everything in memory.
+    ///
+    /// Args:
+    ///     directory: The data directory, made when missing; a second process on it gets ``DataDirectoryError``.
+    ///     sync: When the log reaches the disk itself: with every commit, every `sync_interval_ms`, or when the
+    ///         operating system likes. A killed process loses nothing with any of them, a power failure may.
+    ///     manual_clock: Time stands still until `advance`; only with ``directory=None``.
+    ///     kafka: Options by librdkafka's names, with the prefix ``consumer.`` or ``producer.`` for one of the two, and
+    ///         with the prefix ``beltline.`` for ours: the belt is there, and the directory has copies of tables only.
+    ///
+    /// Raises:
+    ///     DataDirectoryError: The directory is held, foreign, read-only, or of a newer format.
+    ///     CorruptLogError: The log's own index makes no sense.
+    ///
+    /// Signature: (*, directory: str | None, sync: Literal["always", "interval", "never"] = "interval",
+    ///     sync_interval_ms: int = 1000, manual_clock: bool = False, kafka: dict[str, Any] | None = None) -> None
     #[pyo3(signature = (*, directory, sync = "interval", sync_interval_ms = 1000, manual_clock = false, kafka = None))]
     fn open(
         &self,
@@ -251,6 +300,18 @@ impl Belt {
         Ok(())
     }
 
+    /// Listens for Kafka's protocol on a port of this machine until the belt stops; returns host and port.
+    ///
+    /// Where the belt holds a data directory, other processes find the port there, see `Endpoint.find`.
+    ///
+    /// Args:
+    ///     port: 0 takes a free one.
+    ///
+    /// Raises:
+    ///     ImproperlyConfigured: The port is taken.
+    ///     DataDirectoryError: Others cannot be told, the directory refuses the file.
+    ///
+    /// Signature: (port: int = 0) -> str
     #[pyo3(signature = (port = 0))]
     fn serve(&self, py: Python<'_>, port: u16) -> PyResult<String> {
         let mut inner = self.enter(py)?;
@@ -258,6 +319,18 @@ impl Belt {
         py.detach(|| endpoint::serve(worker, port)).for_python(py)
     }
 
+    /// Creates the topic if it does not exist; returns the partitions it really has.
+    ///
+    /// Args:
+    ///     append_time: Records carry the time of the append, whatever their sender says.
+    ///     config: Further options by Kafka's names; the embedded log has no use for them.
+    ///
+    /// Raises:
+    ///     ImproperlyConfigured: A name Kafka would refuse, or no partitions.
+    ///
+    /// Signature: (name: str, partitions: int, *, compacted: bool = False, retention_ms: int | None = None,
+    ///     retention_bytes: int | None = None, append_time: bool = False,
+    ///     config: list[tuple[str, str]] | None = None) -> int
     #[pyo3(signature = (
         name, partitions, *, compacted = false, retention_ms = None, retention_bytes = None, append_time = false,
         config = None,
@@ -291,18 +364,36 @@ impl Belt {
         Ok(worker.core.topic(id).map_or(partitions, |topic| topic.partitions))
     }
 
+    /// Every topic of the log with its number of partitions, by name.
+    ///
+    /// Signature: () -> list[tuple[str, int]]
     fn topics(&self, py: Python<'_>) -> PyResult<Vec<(String, u32)>> {
         let mut inner = self.enter(py)?;
         let topics = inner.worker_mut().and_then(|worker| worker.log().topics()).for_python(py)?;
         Ok(topics.into_iter().map(|topic| (topic.name.to_string(), topic.partitions)).collect())
     }
 
-    /// `(first offset, end offset)` of every partition of a topic.
+    /// First and end offset of every partition of a topic.
+    ///
+    /// Raises:
+    ///     ImproperlyConfigured: There is no such topic.
+    ///
+    /// Signature: (name: str) -> list[tuple[int, int]]
     fn topic_offsets(&self, py: Python<'_>, name: &str) -> PyResult<Vec<(i64, i64)>> {
         let mut inner = self.enter(py)?;
         health::topic_offsets(inner.worker_mut().for_python(py)?, name).for_python(py)
     }
 
+    /// Opens a reader of declared topics; each subscription sees every record.
+    ///
+    /// Args:
+    ///     name: Shown in `health`, e.g. the agent's name.
+    ///     topics: Declared before.
+    ///
+    /// Raises:
+    ///     ImproperlyConfigured: A topic that was not declared, named in the message.
+    ///
+    /// Signature: (name: str, topics: Sequence[str]) -> Subscription
     fn subscribe(slf: &Bound<'_, Self>, name: String, topics: Vec<String>) -> PyResult<Subscription> {
         let py = slf.py();
         let mut inner = slf.get().enter(py)?;
@@ -318,6 +409,12 @@ impl Belt {
         Ok(Subscription::new(slf.clone().unbind(), id, name, topics))
     }
 
+    /// Gives a table its shards; `changelog` was declared with as many partitions. A table has one belt at a time.
+    ///
+    /// Raises:
+    ///     ImproperlyConfigured: The table already belongs to another belt, or the changelog was not declared.
+    ///
+    /// Signature: (table: Table[Any, Any], changelog: str, partitions: int) -> None
     fn attach_table(
         slf: &Bound<'_, Self>,
         table: &Bound<'_, Table>,
@@ -335,6 +432,9 @@ impl Belt {
         table.get().attach(py, slf.clone().unbind(), id, changelog, partitions)
     }
 
+    /// Starts the log and store threads; from now on the belt belongs to the calling thread.
+    ///
+    /// Signature: () -> None
     fn start(&self, py: Python<'_>) -> PyResult<()> {
         let mut inner = self.enter(py)?;
         let worker = inner.worker_mut().for_python(py)?;
@@ -344,14 +444,29 @@ impl Belt {
         Ok(())
     }
 
+    /// Readable when `turn` has something to do: ``loop.add_reader(belt.fileno(), belt.turn)``.
+    ///
+    /// Signature: () -> int
     fn fileno(&self) -> i32 {
         self.shared.waker.descriptor()
     }
 
+    /// Takes in what the log threads brought, sends what is due, wakes streams; never blocks.
+    ///
+    /// Call it too when `next_deadline` has passed. Streams call it themselves between batches. Returns whether
+    /// something happened.
+    ///
+    /// Raises:
+    ///     StorageError, CorruptLogError: Fatal; the process must stop. Every later call raises it again.
+    ///
+    /// Signature: () -> bool
     fn turn(&self, py: Python<'_>) -> PyResult<bool> {
         self.turn_once(py)
     }
 
+    /// Seconds until `turn` has something to do by itself (a commit is due), or None.
+    ///
+    /// Signature: () -> float | None
     fn next_deadline(&self, py: Python<'_>) -> PyResult<Option<f64>> {
         let inner = self.enter(py)?;
         // A clock that is moved by hand never reaches a deadline by itself.
@@ -361,11 +476,30 @@ impl Belt {
         Ok(inner.worker.as_ref().and_then(|worker| worker.next_deadline()).map(|until| until.as_secs_f64()))
     }
 
+    /// Blocks without the interpreter lock until `turn` has something to do; for plain threads without a loop.
+    ///
+    /// Signature: (timeout_s: float) -> bool
     fn wait(&self, py: Python<'_>, timeout_s: f64) -> PyResult<bool> {
         self.sleep(py, duration_of(timeout_s, "timeout_s")?)?;
         self.turn_once(py)
     }
 
+    /// Puts a record into the outbox; it is appended with the next commit. Returns its partition.
+    ///
+    /// Args:
+    ///     partition: ``None`` lets the key decide (Kafka's murmur2), or takes turns for a null key.
+    ///     timestamp: Milliseconds since the epoch; ``None`` is the moment of the append.
+    ///     on_delivery: Called from `turn` as ``(topic, partition, offset, timestamp)``; dropped uncalled when the
+    ///         belt fails first.
+    ///     receipt: In its place an object whose method ``deliver`` is called so, if anybody else holds it by then.
+    ///
+    /// Raises:
+    ///     ImproperlyConfigured: A topic that was not declared, or a partition it has not.
+    ///     BufferError: The outbox is full; let the loop run, then repeat.
+    ///
+    /// Signature: (topic: str, key: bytes | None, value: bytes | None, *, partition: int | None = None,
+    ///     timestamp: int | None = None, headers: Headers | None = None,
+    ///     on_delivery: DeliveryCallback | None = None, receipt: Any = None) -> int
     #[pyo3(signature = (
         topic, key, value, *, partition = None, timestamp = None, headers = None, on_delivery = None, receipt = None,
     ))]
@@ -392,6 +526,14 @@ impl Belt {
         Ok(partition)
     }
 
+    /// Like `send`, from any thread: the record is queued and sent by the owner's next `turn`.
+    ///
+    /// Raises:
+    ///     BufferError: Too many records are queued.
+    ///
+    /// Signature: (topic: str, key: bytes | None, value: bytes | None, *, partition: int | None = None,
+    ///     timestamp: int | None = None, headers: Headers | None = None,
+    ///     on_delivery: DeliveryCallback | None = None, receipt: Any = None) -> None
     #[pyo3(signature = (
         topic, key, value, *, partition = None, timestamp = None, headers = None, on_delivery = None, receipt = None,
     ))]
@@ -416,6 +558,9 @@ impl Belt {
         Err(PyBufferError::new_err("too many records from other threads wait for the belt; send again in a moment"))
     }
 
+    /// Starts a commit as soon as events in flight allow; returns at once.
+    ///
+    /// Signature: () -> None
     fn request_commit(&self, py: Python<'_>) -> PyResult<()> {
         if let Ok(core) = self.enter(py)?.core_mut() {
             core.request_commit();
@@ -424,6 +569,12 @@ impl Belt {
         Ok(())
     }
 
+    /// Blocks until everything finished and sent so far is committed; for command lines and tests.
+    ///
+    /// Raises:
+    ///     TimeoutError: With what it still waits for.
+    ///
+    /// Signature: (timeout_s: float = 30.0) -> None
     #[pyo3(signature = (timeout_s = 30.0))]
     fn commit(&self, py: Python<'_>, timeout_s: f64) -> PyResult<()> {
         let clock = SystemClock::default();
@@ -447,11 +598,15 @@ impl Belt {
     }
 
     /// A number that is another one whenever something else is ours.
+    ///
+    /// Signature: () -> int
     fn assignment_version(&self, py: Python<'_>) -> PyResult<u64> {
         Ok(self.enter(py)?.core().map_or(0, Core::assignment_version))
     }
 
-    /// `(topic, partition)` of everything that is ours.
+    /// Topic and partition of everything that is ours.
+    ///
+    /// Signature: () -> list[tuple[str, int]]
     fn assignment(&self, py: Python<'_>) -> PyResult<Vec<(String, u32)>> {
         let inner = self.enter(py)?;
         let Some(core) = inner.core() else { return Ok(Vec::new()) };
@@ -459,28 +614,49 @@ impl Belt {
     }
 
     /// Whether the group has yet to say what is ours.
+    ///
+    /// Signature: () -> bool
     fn is_joining(&self, py: Python<'_>) -> PyResult<bool> {
         Ok(self.enter(py)?.core().is_some_and(Core::is_joining))
     }
 
+    /// Nothing queued, in flight, dirty or unsent, and every partition read to its end.
+    ///
+    /// Signature: () -> bool
     fn is_idle(&self, py: Python<'_>) -> PyResult<bool> {
         Ok(self.enter(py)?.is_idle(&self.shared))
     }
 
+    /// Whether a commit waits for events in flight: whoever collects events into a list should work it off now.
+    ///
+    /// Signature: () -> bool
     fn is_draining(&self, py: Python<'_>) -> PyResult<bool> {
         Ok(self.enter(py)?.core().is_some_and(|core| core.is_draining()))
     }
 
+    /// What each subscription and table does right now; shape:
+    ///
+    /// ``{"partitions": [{"subscription", "topic", "partition", "position", "end", "in_flight", "oldest_in_flight_s",
+    /// "paused", "stalled_s"}], "tables": [{"table", "done", "total"}], "joining", "trouble"}``; ``paused`` is None or
+    /// the reason in words.
+    ///
+    /// Signature: () -> dict[str, Any]
     fn health<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let health = self.enter(py)?.core().map(|core| core.health());
         health::to_python(py, health)
     }
 
+    /// Shards being restored: ``(table, partition, records done, records total)``; empty when all are ready.
+    ///
+    /// Signature: () -> list[tuple[str, int, int, int]]
     fn recovery<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let health = self.enter(py)?.core().map(|core| core.health());
         health::recovery(py, health)
     }
 
+    /// Moves the clock of a belt opened with ``manual_clock=True``.
+    ///
+    /// Signature: (seconds: float) -> None
     fn advance(&self, py: Python<'_>, seconds: f64) -> PyResult<()> {
         let time = duration_of(seconds, "seconds")?;
         match &self.enter(py)?.clock {
@@ -494,6 +670,10 @@ impl Belt {
         Ok(())
     }
 
+    /// Begins to stop and returns at once: streams end when they ask for the next event, what is in flight may
+    /// finish until the deadline. Turn on until the consumers have ended, then call `stop`. Idempotent.
+    ///
+    /// Signature: (deadline_s: float = 30.0) -> None
     #[pyo3(signature = (deadline_s = 30.0))]
     fn begin_stop(&self, py: Python<'_>, deadline_s: f64) -> PyResult<()> {
         let deadline = duration_of(deadline_s, "deadline_s")?;
@@ -509,6 +689,12 @@ impl Belt {
         Ok(())
     }
 
+    /// Lets nothing new out, commits what is finished, joins the threads; streams end. Idempotent.
+    ///
+    /// Raises:
+    ///     StorageError: The last commit failed.
+    ///
+    /// Signature: (deadline_s: float = 30.0) -> None
     #[pyo3(signature = (deadline_s = 30.0))]
     fn stop(&self, py: Python<'_>, deadline_s: f64) -> PyResult<()> {
         let deadline = duration_of(deadline_s, "deadline_s")?;

@@ -29,7 +29,10 @@ pub fn serve(worker: &mut Worker, port: u16) -> Result<String> {
 /// Key and value of a record.
 type Record<'py> = (Option<Bound<'py, PyBytes>>, Option<Bound<'py, PyBytes>>);
 
-/// Where the process that holds a data directory listens; connects on first use.
+/// Where another process that holds a data directory is reached; connects on first use.
+///
+/// Every call raises `StorageError` when that process has gone or does not answer, and `ImproperlyConfigured` for what
+/// it refuses.
 #[pyclass(frozen, module = "beltline._native")]
 pub struct Endpoint {
     found: beltline_broker::Endpoint,
@@ -51,31 +54,57 @@ impl Endpoint {
 
 #[pymethods]
 impl Endpoint {
+    /// Returns the endpoint of a data directory, or None when nobody holds it or its holder does not listen.
+    ///
+    /// Signature: (directory: str) -> Endpoint | None
     #[staticmethod]
     fn find(py: Python<'_>, directory: &str) -> Option<Endpoint> {
         let found = py.detach(|| beltline_broker::Endpoint::find(Path::new(directory)));
         found.map(|found| Endpoint { found, visitor: Mutex::default() })
     }
 
+    /// Host and port.
+    ///
+    /// Signature: () -> str
     #[getter]
     fn address(&self) -> String {
         self.found.address.to_string()
     }
 
+    /// The process that listens.
+    ///
+    /// Signature: () -> int
     #[getter]
     fn pid(&self) -> u32 {
         self.found.pid
     }
 
+    /// Returns names and numbers of partitions.
+    ///
+    /// Signature: () -> list[tuple[str, int]]
     fn topics(&self, py: Python<'_>) -> PyResult<Vec<(String, u32)>> {
         self.visit(py, Visitor::topics)
     }
 
+    /// Makes a topic unless there is one; returns its number of partitions.
+    ///
+    /// Signature: (name: str) -> int
     fn make_topic(&self, py: Python<'_>, name: &str) -> PyResult<u32> {
         self.visit(py, |visitor| visitor.make_topic(name))
     }
 
-    /// Gives partition, offset and timestamp.
+    /// Appends a record; returns its partition, its offset and its timestamp in milliseconds.
+    ///
+    /// Args:
+    ///     topic: Where it goes.
+    ///     partitions: How many the topic has.
+    ///     partition: None is the one that the key belongs to.
+    ///     key: Key bytes.
+    ///     value: Value bytes; None is a tombstone.
+    ///     headers: In order.
+    ///
+    /// Signature: (topic: str, partitions: int, partition: int | None, key: bytes | None, value: bytes | None,
+    ///     headers: list[tuple[str, bytes | None]]) -> tuple[int, int, int]
     #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn append(
         &self,
@@ -97,7 +126,10 @@ impl Endpoint {
         Ok((partition, offset, timestamp))
     }
 
-    /// Gives keys and values from an offset on, and the offset to read on from.
+    /// Returns keys and values from an offset on, some at a time, and the offset to read on from.
+    ///
+    /// Signature: (topic: str, partition: int, offset: int)
+    ///     -> tuple[list[tuple[bytes | None, bytes | None]], int]
     fn read<'py>(
         &self,
         py: Python<'py>,

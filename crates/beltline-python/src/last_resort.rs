@@ -36,7 +36,21 @@ const SECOND_INTERRUPT: Duration = Duration::from_millis(300);
 /// Exit code after the second Ctrl-C: what shells report for a process that SIGINT ended.
 const INTERRUPTED: i32 = 130;
 
-/// Threads that only exist in the parent after a fork do no harm: the child has its descriptors, and nobody reads them.
+/// A thread that ends the process at its deadline, for when no Python code can run any more.
+///
+/// It watches from the moment it is made.
+///
+/// Args:
+///     deadline_s: Seconds from the first signal to the end of the process.
+///
+/// Raises:
+///     ValueError: A deadline below zero or above a year.
+///     OSError: The system gives no thread or no descriptors.
+///
+/// Signature:
+///     __new__(deadline_s: float) -> LastResort
+//
+// Threads that only exist in the parent after a fork do no harm: the child has its descriptors, and nobody reads them.
 #[pyclass(frozen, module = "beltline._native")]
 pub struct LastResort {
     /// Signals go in here.
@@ -77,34 +91,46 @@ impl LastResort {
         Ok(LastResort { signals, passed_on, shared })
     }
 
-    /// For `signal.set_wakeup_fd`.
+    /// The descriptor for ``signal.set_wakeup_fd``.
+    ///
+    /// Signature: () -> int
     fn signal_fd(&self) -> RawFd {
         self.signals.as_raw_fd()
     }
 
-    /// Readable when a signal was passed on.
+    /// The descriptor where signals come out again, one byte each.
+    ///
+    /// Signature: () -> int
     fn fileno(&self) -> RawFd {
         self.passed_on.as_raw_fd()
     }
 
-    /// Passes a byte on as if it were a signal.
+    /// Passes a byte on as if it were a signal; 255 begins the deadline without one.
+    ///
+    /// Signature: (number: int) -> None
     fn send(&self, number: u8) {
         // A full buffer means that there is more to read than anybody needs.
         let _ = (&self.signals).write(&[number]);
     }
 
     /// What the process ends with at the deadline.
+    ///
+    /// Signature: (code: int) -> None
     fn set_exit_code(&self, code: i32) {
         self.shared.exit_code.store(code, Ordering::Relaxed);
     }
 
-    /// Python code is about to end the process and needs so much longer.
+    /// Waits so much longer once: Python code is about to end the process.
+    ///
+    /// Signature: (seconds: float) -> None
     fn grant(&self, seconds: f64) {
         let milliseconds = (seconds.clamp(0.0, LONGEST_S) * 1000.0) as u64;
         self.shared.grace_ms.fetch_add(milliseconds, Ordering::Relaxed);
     }
 
     /// Ends the watch.
+    ///
+    /// Signature: () -> None
     fn disarm(&self) {
         self.send(DISARMED);
     }

@@ -1,6 +1,7 @@
 //! The extension module `beltline._native`: adapts a worker to Python, and nothing else.
 //!
-//! What it offers is written down in `python/beltline/_native.pyi`.
+//! What it offers is written down in `python/beltline/_native.pyi`, which `make stub` makes of the doc comments in here:
+//! those of classes and methods are written for Python, with their types at the end. `tools/native_stub.py` says how.
 //!
 //! - `belt`: a worker a Python thread turns; `inner` is its changing part, `health` what it says about itself
 //! - `stream`, `step`, `awaiter`, `sleep`: iterating over events; `queue` is a source in memory, `decode` makes values
@@ -44,11 +45,18 @@ mod waker;
 use pyo3::prelude::*;
 
 /// The stream whose event the running task (or thread) works on.
+///
+/// Signature: () -> Stream[Any] | None
 #[pyfunction]
 fn current_stream(py: Python<'_>) -> PyResult<Option<Bound<'_, stream::Stream>>> {
     Ok(raw::context::current(py)?.and_then(|cursor| cursor.get().stream(py)))
 }
 
+/// The engine below the Python face: belts, streams, tables and record decoders.
+///
+/// Nothing here is public; user code imports from ``beltline``. A belt belongs to the thread that started it: every call
+/// from another thread raises ``RuntimeError``, except `Belt.send_threadsafe`. After ``fork()`` a belt of the parent is
+/// unusable in the child and says so.
 #[pymodule(gil_used = true)]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();

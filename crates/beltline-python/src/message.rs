@@ -12,7 +12,9 @@ use pyo3::types::{PyBytes, PyList};
 use crate::belt::Belt;
 use crate::headers;
 
-/// A record and its address. It keeps its whole batch in memory for as long as it lives.
+/// One record as it lies in its topic, with the right to say that it is done.
+///
+/// It keeps its whole batch in memory for as long as it lives.
 #[pyclass(frozen, module = "beltline._native")]
 pub struct Message {
     belt: Py<Belt>,
@@ -40,51 +42,81 @@ impl Message {
 
 #[pymethods]
 impl Message {
+    /// The topic it lies in.
+    ///
+    /// Signature: () -> str
     #[getter]
     fn topic(&self) -> &str {
         &self.partition.topic
     }
 
+    /// The partition of the topic.
+    ///
+    /// Signature: () -> int
     #[getter]
     fn partition(&self) -> u32 {
         self.partition.partition
     }
 
+    /// Its place in the partition.
+    ///
+    /// Signature: () -> int
     #[getter]
     fn offset(&self) -> i64 {
         self.ticket.offset()
     }
 
+    /// Seconds since the epoch, as Faust has it.
+    ///
+    /// Signature: () -> float
     #[getter]
     fn timestamp(&self) -> f64 {
         self.record().timestamp as f64 / 1000.0
     }
 
+    /// Milliseconds since the epoch.
+    ///
+    /// Signature: () -> int
     #[getter]
     fn timestamp_ms(&self) -> i64 {
         self.record().timestamp
     }
 
+    /// Names and values in the order they were sent in; a name may come twice.
+    ///
+    /// Signature: () -> list[tuple[str, bytes | None]]
     #[getter]
     fn headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         headers::to_python(py, self.record().headers())
     }
 
+    /// The bytes of the key.
+    ///
+    /// Signature: () -> bytes | None
     #[getter]
     fn key<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
         self.record().key.map(|key| PyBytes::new(py, key))
     }
 
+    /// The bytes of the value; None is a tombstone.
+    ///
+    /// Signature: () -> bytes | None
     #[getter]
     fn value<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
         self.record().value.map(|value| PyBytes::new(py, value))
     }
 
+    /// Whether it was done or given back.
+    ///
+    /// Signature: () -> bool
     #[getter]
     fn acked(&self) -> bool {
         self.settled.load(Ordering::Relaxed)
     }
 
+    /// The record is done. Returns False when it was done or given back before.
+    ///
+    /// Signature: () -> bool
     fn ack(&self, py: Python<'_>) -> PyResult<bool> {
         let mut inner = self.belt.get().enter(py)?;
         if !self.settle() {
@@ -94,6 +126,9 @@ impl Message {
         Ok(true)
     }
 
+    /// The record was not processed and is delivered again. Returns False when it was done or given back before.
+    ///
+    /// Signature: () -> bool
     fn release(&self, py: Python<'_>) -> PyResult<bool> {
         let mut inner = self.belt.get().enter(py)?;
         if !self.settle() {

@@ -33,9 +33,18 @@ pub enum Taken {
     Closed,
 }
 
-/// A bounded queue of Python objects.
+/// In-memory source of a `Stream`: what a channel without a topic is. Belongs to one event loop's thread.
+///
+/// Args:
+///     maxsize: The most items that may wait; 0 is as many as memory holds.
+///
+/// Signature:
+///     __new__(maxsize: int = 0) -> Queue
 #[pyclass(frozen, module = "beltline._native")]
 pub struct Queue {
+    /// How many items may wait; 0 is as many as memory holds.
+    ///
+    /// Signature: () -> int
     #[pyo3(get)]
     maxsize: usize,
     content: Guarded<Content>,
@@ -95,6 +104,17 @@ impl Queue {
         Queue { maxsize, content: Guarded::new(Content::default()) }
     }
 
+    /// Adds an item.
+    ///
+    /// Args:
+    ///     event: What mode ``"events"`` yields and `Stream.current_event` returns.
+    ///     partition: The shard that table writes of this item go to; None lets each table key decide.
+    ///
+    /// Raises:
+    ///     BufferError: The queue is full.
+    ///     RuntimeError: The queue was closed.
+    ///
+    /// Signature: (value: Any, key: Any = None, *, event: Any = None, partition: int | None = None) -> None
     #[pyo3(signature = (value, key = None, *, event = None, partition = None))]
     fn put_nowait(
         &self,
@@ -120,6 +140,9 @@ impl Queue {
         Ok(())
     }
 
+    /// None when there is room; otherwise a future of the running loop that is resolved when there may be.
+    ///
+    /// Signature: () -> Any | None
     fn when_writable<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let content = self.hold(py)?;
         if self.maxsize == 0 || content.closed || content.items.len() < self.maxsize {
@@ -131,15 +154,24 @@ impl Queue {
         Ok(Some(future))
     }
 
+    /// How many items wait.
+    ///
+    /// Signature: () -> int
     fn qsize(&self, py: Python<'_>) -> PyResult<usize> {
         Ok(self.hold(py)?.items.len())
     }
 
+    /// Whether `close` was called.
+    ///
+    /// Signature: () -> bool
     #[getter]
     fn closed(&self, py: Python<'_>) -> PyResult<bool> {
         Ok(self.hold(py)?.closed)
     }
 
+    /// Streams end after the items that are already in.
+    ///
+    /// Signature: () -> None
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let mut content = self.hold(py)?;
         content.closed = true;

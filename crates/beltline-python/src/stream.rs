@@ -132,7 +132,31 @@ impl Drop for State {
     }
 }
 
-/// Asynchronous and plain iterator over a subscription or a queue, for one consumer at a time.
+/// Async iterator and plain iterator over a `Subscription` or a `Queue`, for one consumer at a time.
+///
+/// An event is done when the next one is asked for or `close` is called, unless `hold` took it, or `auto_ack` is off.
+/// When a handler fails, call `finish_current` (count it as done) or `release_current` (deliver it again).
+/// A dropped stream releases its event. Subclasses may add anything but must not override the iteration.
+///
+/// Args:
+///     key_decode: Of the key's bytes, which stay bytes without it; a null key is None without a call. Items of a
+///         `Queue` are not decoded.
+///     value_decode: Of the value's bytes, likewise.
+///     mode: ``"values"``, ``"items"`` = ``(key, value)``, ``"events"`` = ``make_event(key, value, message)``.
+///     on_decode_error: Returns to skip the record, raises to fail; without it the error is raised.
+///     make_event: Makes events; without it mode ``"events"`` yields the `Message`.
+///
+/// Signature:
+///     class Stream(Generic[_T])
+///     __new__(source: Subscription | Queue, *, key_decode: Callable[[bytes], Any] | DecodeKind | None = None,
+///         value_decode: RecordDecoder | JsonDecoder | Callable[[bytes], Any] | DecodeKind | None = None,
+///         mode: StreamMode = "values", auto_ack: bool = True,
+///         on_decode_error: Callable[[Message, Exception], object] | None = None,
+///         make_event: Callable[[Any, Any, Message], Any] | None = None) -> Stream[Any]
+///     __aiter__() -> Stream[_T]
+///     __anext__() -> Awaitable[_T]
+///     __iter__() -> Stream[_T]
+///     __next__() -> _T
 //
 // Python sees a type derived from this one, whose iteration is in `raw::stepping`.
 #[pyclass(frozen, subclass, weakref, dict, module = "beltline._native", name = "StreamBase")]
@@ -354,6 +378,9 @@ impl Stream {
         slf
     }
 
+    /// Where its events come from.
+    ///
+    /// Signature: () -> Subscription | Queue
     #[getter]
     fn source(&self, py: Python<'_>) -> Py<PyAny> {
         match &self.source {
@@ -362,6 +389,11 @@ impl Stream {
         }
     }
 
+    /// What an event is to the consumer. Settable between two events.
+    ///
+    /// Signature:
+    ///     () -> StreamMode
+    ///     (mode: StreamMode) -> None
     #[getter]
     fn mode(&self, py: Python<'_>) -> PyResult<&'static str> {
         Ok(self.hold(py)?.mode.name())
@@ -373,6 +405,11 @@ impl Stream {
         Ok(())
     }
 
+    /// Whether asking for the next event finishes the one in hand.
+    ///
+    /// Signature:
+    ///     () -> bool
+    ///     (auto_ack: bool) -> None
     #[getter]
     fn auto_ack(&self, py: Python<'_>) -> PyResult<bool> {
         Ok(self.hold(py)?.auto_ack)
@@ -384,16 +421,25 @@ impl Stream {
         Ok(())
     }
 
+    /// Whether the iteration has ended.
+    ///
+    /// Signature: () -> bool
     #[getter]
     fn closed(&self, py: Python<'_>) -> PyResult<bool> {
         Ok(self.hold(py)?.closed)
     }
 
+    /// The record being worked on; None before the first, after `close`, and for a `Queue`.
+    ///
+    /// Signature: () -> Message | None
     #[getter]
     fn current_message(&self, py: Python<'_>) -> PyResult<Option<Py<Message>>> {
         self.message(py)
     }
 
+    /// ``make_event(key, value, message)`` of the record being worked on, made on first use.
+    ///
+    /// Signature: () -> Any | None
     #[getter]
     fn current_event(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         {
@@ -410,16 +456,28 @@ impl Stream {
         Ok(Some(event))
     }
 
+    /// The decoded key of the record being worked on.
+    ///
+    /// Signature: () -> Any | None
     #[getter]
     fn current_key(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         self.key(py)
     }
 
+    /// The decoded value of the record being worked on.
+    ///
+    /// Signature: () -> Any | None
     #[getter]
     fn current_value(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         Ok(self.hold(py)?.current.value.as_ref().map(|value| value.clone_ref(py)))
     }
 
+    /// The shard that tables show and write to. Settable while events are held: a list of events is worked on one
+    /// partition after the other.
+    ///
+    /// Signature:
+    ///     () -> int | None
+    ///     (partition: int) -> None
     #[getter]
     fn current_partition(&self) -> Option<u32> {
         self.cursor.get().partition()
@@ -430,6 +488,9 @@ impl Stream {
         self.cursor.get().take_up(partition);
     }
 
+    /// Takes the current event away from the stream: it is done when `Message.ack` is called.
+    ///
+    /// Signature: () -> Message | None
     #[pyo3(name = "hold")]
     fn hold_current(&self, py: Python<'_>) -> PyResult<Option<Py<Message>>> {
         let message = self.message(py)?;
@@ -439,20 +500,32 @@ impl Stream {
         Ok(message)
     }
 
+    /// The current event is done, whatever `auto_ack` says.
+    ///
+    /// Signature: () -> None
     fn finish_current(&self, py: Python<'_>) -> PyResult<()> {
         self.settle(py, false)
     }
 
+    /// The current event was not processed; it is delivered again, to whoever asks next.
+    ///
+    /// Signature: () -> None
     fn release_current(&self, py: Python<'_>) -> PyResult<()> {
         self.settle(py, true)
     }
 
+    /// Resolves the future a consumer waits on; it looks again and waits on.
+    ///
+    /// Signature: () -> None
     fn wake(&self, py: Python<'_>) -> PyResult<()> {
         let sleeping = self.hold(py)?.sleeping.as_ref().map(|future| future.clone_ref(py));
         sleep::resolve(py, sleeping.into_iter().collect());
         Ok(())
     }
 
+    /// The current event is done (if `auto_ack`) and the iteration ends. Idempotent.
+    ///
+    /// Signature: () -> None
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         if self.hold(py)?.auto_ack {
             self.settle(py, false)?;

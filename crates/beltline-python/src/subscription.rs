@@ -6,13 +6,19 @@ use pyo3::prelude::*;
 
 use crate::belt::Belt;
 
-/// Many streams may share it; each event goes to one of them.
+/// One reader of topics; many `Stream` objects may share it, each event goes to one of them.
 #[pyclass(frozen, module = "beltline._native")]
 pub struct Subscription {
     pub belt: Py<Belt>,
     pub id: SubscriptionId,
+    /// What `Belt.health` shows it as.
+    ///
+    /// Signature: () -> str
     #[pyo3(get)]
     name: String,
+    /// What it reads.
+    ///
+    /// Signature: () -> list[str]
     #[pyo3(get)]
     topics: Vec<String>,
 }
@@ -25,6 +31,9 @@ impl Subscription {
 
 #[pymethods]
 impl Subscription {
+    /// Ends its streams; its partitions are fetched no longer. Idempotent.
+    ///
+    /// Signature: () -> None
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.belt.get().unsubscribe(py, self.id)
     }

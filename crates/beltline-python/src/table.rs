@@ -14,7 +14,43 @@ use crate::raw::guarded::Guarded;
 use crate::shard_access::{Attachment, Sight};
 use crate::table_iterator::{self, TableIterator};
 
-/// A mapping sharded like the topic its events come from.
+/// A mapping sharded like the topic its events come from; writes go to the changelog with the next commit.
+///
+/// While an event is worked on (in the task or thread that iterates the stream), the table *is* the shard of that
+/// event's partition. Outside an event it shows all shards and refuses writes with ``TypeError``. Values are copies:
+/// change one, then assign it again. Changing the key set while iterating raises ``RuntimeError``.
+///
+/// Without shards at first; `Belt.attach_table` gives it some. Unknown keywords are for subclasses.
+///
+/// Args:
+///     name: Shown in errors and `Belt.health`.
+///     key_loads: Changelog key bytes to key, for keys that are neither JSON strings nor JSON integers.
+///     key_dumps: The way back; also for ``str`` subclasses. Without it such keys raise ``TypeError``.
+///     value_kind: ``"object"`` passes every value through `value_dumps`; with any other, ``int`` (64 bits),
+///         ``float`` and ``str`` are JSON without a call and only other values go through it.
+///     value_loads: Changelog value bytes to value.
+///     default: Called for a missing key; the result is returned, not stored, as in Faust.
+///     on_foreign_key: Called once per table as ``(table, key, partition, expected)`` when a key is first written
+///         from a partition that its hash does not map to.
+///
+/// Signature:
+///     class Table(Generic[_KT, _VT])
+///     __new__(name: str, *, key_loads: Callable[[bytes], Any] | None = None,
+///         key_dumps: Callable[[Any], bytes] | None = None, value_kind: ValueKind = "json",
+///         value_loads: Callable[[bytes], Any] | None = None, value_dumps: Callable[[Any], bytes] | None = None,
+///         default: Callable[[], Any] | None = None,
+///         on_foreign_key: Callable[[Table[Any, Any], Any, int, int], object] | None = None,
+///         **kwargs: Any) -> Table[Any, Any]
+///     __getitem__(key: _KT) -> _VT
+///     __setitem__(key: _KT, value: _VT) -> None
+///     __delitem__(key: _KT) -> None
+///     __contains__(key: object) -> bool
+///     __len__() -> int
+///     __iter__() -> Iterator[_KT]
+///     __eq__(other: object) -> bool
+///     __or__(other: Mapping[Any, Any]) -> dict[Any, Any]
+///     __ror__(other: Mapping[Any, Any]) -> dict[Any, Any]
+///     __ior__(other: Mapping[_KT, _VT] | Iterable[tuple[_KT, _VT]]) -> Table[_KT, _VT]
 //
 // Python sees a type derived from this one, whose subscription is in `raw::mapping`.
 #[pyclass(frozen, subclass, weakref, dict, mapping, module = "beltline._native", name = "TableBase")]
@@ -129,21 +165,35 @@ impl Table {
     #[pyo3(signature = (*_arguments, **_keywords))]
     fn __init__(&self, _arguments: &Bound<'_, PyTuple>, _keywords: Option<&Bound<'_, PyDict>>) {}
 
+    /// Shown in errors and `Belt.health`.
+    ///
+    /// Signature: () -> str
     #[getter]
     fn name(&self) -> &str {
         &self.name
     }
 
+    /// The topic its writes go to; None while not attached.
+    ///
+    /// Signature: () -> str | None
     #[getter]
     fn changelog(&self, py: Python<'_>) -> PyResult<Option<String>> {
         Ok(self.attachment.hold(py, "the table")?.as_ref().map(|attached| attached.changelog.clone()))
     }
 
+    /// Number of shards, 0 while not attached.
+    ///
+    /// Signature: () -> int
     #[getter]
     fn partitions(&self, py: Python<'_>) -> PyResult<u32> {
         Ok(self.attachment.hold(py, "the table")?.as_ref().map_or(0, |attached| attached.partitions))
     }
 
+    /// Called for a missing key; None raises ``KeyError``. Settable.
+    ///
+    /// Signature:
+    ///     () -> Callable[[], Any] | None
+    ///     (default: Callable[[], Any] | None) -> None
     #[getter]
     fn default(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         Ok(self.default.hold(py, "the table")?.as_ref().map(|default| default.clone_ref(py)))
@@ -174,6 +224,11 @@ impl Table {
         TableIterator::new(slf, sight)
     }
 
+    /// The value of a key, or `default`: the table's own default is for ``table[key]`` only.
+    ///
+    /// Signature:
+    ///     (key: _KT, default: None = None) -> _VT | None
+    ///     (key: _KT, default: _T) -> _VT | _T
     #[pyo3(signature = (key, default = None))]
     fn get<'py>(
         &self,
@@ -188,18 +243,35 @@ impl Table {
         }
     }
 
+    /// A view of the keys in sight, as of a dict.
+    ///
+    /// Signature: () -> KeysView[_KT]
     fn keys<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         view(slf, "KeysView")
     }
 
+    /// A view of the values in sight, as of a dict.
+    ///
+    /// Signature: () -> ValuesView[_VT]
     fn values<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         view(slf, "ValuesView")
     }
 
+    /// A view of the keys with their values in sight, as of a dict.
+    ///
+    /// Signature: () -> ItemsView[_KT, _VT]
     fn items<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         view(slf, "ItemsView")
     }
 
+    /// Takes a key out and returns its value.
+    ///
+    /// Raises:
+    ///     KeyError: The key is not there, and no default was given.
+    ///
+    /// Signature:
+    ///     (key: _KT) -> _VT
+    ///     (key: _KT, default: _T) -> _VT | _T
     #[pyo3(signature = (key, *default))]
     fn pop<'py>(
         &self,
@@ -216,6 +288,12 @@ impl Table {
         }
     }
 
+    /// Takes some key out and returns it with its value.
+    ///
+    /// Raises:
+    ///     KeyError: The table is empty.
+    ///
+    /// Signature: () -> tuple[_KT, _VT]
     fn popitem<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
         let (this, py) = (slf.get(), slf.py());
         let last = table_iterator::entries(this, py, this.sight(py)?)?.pop();
@@ -226,6 +304,9 @@ impl Table {
         Ok((key, value))
     }
 
+    /// The value of a key, which is `default` from now on if there was none.
+    ///
+    /// Signature: (key: _KT, default: Any = None) -> _VT
     #[pyo3(signature = (key, default = None))]
     fn setdefault<'py>(
         slf: &Bound<'py, Self>,
@@ -242,6 +323,9 @@ impl Table {
         Ok(default)
     }
 
+    /// Sets what a mapping, an iterable of pairs or keywords give, as of a dict.
+    ///
+    /// Signature: (*args: Any, **kwargs: _VT) -> None
     #[pyo3(signature = (*arguments, **keywords))]
     fn update(
         slf: &Bound<'_, Self>,
@@ -254,6 +338,9 @@ impl Table {
         changes.iter().try_for_each(|(key, value)| Table::set_item(slf, &key, &value))
     }
 
+    /// Takes every key out of the shard of the event in hand.
+    ///
+    /// Signature: () -> None
     fn clear(&self, py: Python<'_>) -> PyResult<()> {
         let Sight::Shard(partition) = self.sight(py)? else {
             return Err(PyTypeError::new_err(format!("table {} is cleared outside of an event", self.name)));
@@ -265,10 +352,16 @@ impl Table {
         })
     }
 
+    /// Everything in sight, as a dict.
+    ///
+    /// Signature: () -> dict[_KT, _VT]
     fn copy<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
         Table::dict(slf)
     }
 
+    /// Reads from one shard, in or out of an event.
+    ///
+    /// Signature: (partition: int, key: _KT, default: Any = None) -> Any
     #[pyo3(signature = (partition, key, default = None))]
     fn get_in<'py>(
         &self,
@@ -284,6 +377,9 @@ impl Table {
         }
     }
 
+    /// Writes to one shard, in or out of an event: for timers that know which partition a key belongs to.
+    ///
+    /// Signature: (partition: int, key: _KT, value: _VT) -> None
     fn set_in(slf: &Bound<'_, Self>, partition: u32, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
         let this = slf.get();
         let given = this.codec.key_from(key, &this.name)?;
@@ -291,17 +387,26 @@ impl Table {
         Table::write(slf, partition, &given, value)
     }
 
+    /// Removes from one shard, in or out of an event; returns whether the key was there.
+    ///
+    /// Signature: (partition: int, key: _KT) -> bool
     fn delete_in(&self, py: Python<'_>, partition: u32, key: &Bound<'_, PyAny>) -> PyResult<bool> {
         let given = self.codec.key_from(key, &self.name)?;
         Ok(self.take(py, partition, &given)?.is_some())
     }
 
+    /// What one shard (or all) holds right now, in or out of an event.
+    ///
+    /// Signature: (partition: int | None = None) -> list[tuple[_KT, _VT]]
     #[pyo3(signature = (partition = None))]
     fn items_in<'py>(&self, py: Python<'py>, partition: Option<u32>) -> PyResult<Bound<'py, PyList>> {
         let sight = partition.map_or(Sight::All, Sight::Shard);
         PyList::new(py, table_iterator::entries(self, py, sight)?)
     }
 
+    /// Partitions whose shard is restored and readable here.
+    ///
+    /// Signature: () -> list[int]
     fn shards(&self, py: Python<'_>) -> PyResult<Vec<u32>> {
         self.with(py, |inner, id, partitions| {
             let ready = |partition: &u32| inner.core().is_some_and(|core| core.shard(id, *partition).is_some());

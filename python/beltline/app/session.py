@@ -299,11 +299,19 @@ class BeltSession:
         timestamp: int | None = None,
         headers: HeadersArgument = None,
         on_delivery: Any = None,
+        receipt: Any = None,
     ) -> int:
         pairs = header_pairs(headers)
         self.app.on_produce_message.send(key=key, value=value, partition=partition, timestamp=timestamp, headers=pairs)
         return self.belt.send(
-            topic, key, value, partition=partition, timestamp=timestamp, headers=pairs, on_delivery=on_delivery
+            topic,
+            key,
+            value,
+            partition=partition,
+            timestamp=timestamp,
+            headers=pairs,
+            on_delivery=on_delivery,
+            receipt=receipt,
         )
 
     def send_now(
@@ -316,14 +324,14 @@ class BeltSession:
         timestamp: float | None = None,
         headers: HeadersArgument = None,
         on_delivery: Any = None,
+        receipt: Any = None,
     ) -> None:
         """Put a record into the outbox, from any thread; `timestamp` is in seconds.
 
         Raises:
             BufferError: The outbox is full.
         """
-        foreign = self.started and threading.get_ident() != self._thread
-        send: Callable[..., Any] = self.belt.send_threadsafe if foreign else self.send_function()
+        send: Callable[..., Any] = self.send_function() if self.is_owner() else self.belt.send_threadsafe
         send(
             topic,
             key,
@@ -332,7 +340,12 @@ class BeltSession:
             timestamp=None if timestamp is None else int(timestamp * 1000),
             headers=header_pairs(headers) or None,
             on_delivery=on_delivery,
+            receipt=receipt,
         )
+
+    def is_owner(self) -> bool:
+        """Whether the running thread is the one that the belt belongs to."""
+        return not self.started or threading.get_ident() == self._thread
 
     async def send(self, topic: str, key: bytes | None, value: bytes | None, **options: Any) -> None:
         """Put a record into the outbox, waiting for room, and let others run now and then.

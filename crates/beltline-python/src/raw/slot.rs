@@ -6,7 +6,7 @@
 #![expect(unsafe_code, reason = "PyO3 has no way to make a type with slots of one's own")]
 
 use std::any::Any;
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
@@ -36,8 +36,7 @@ pub(super) unsafe fn derive<'py>(
     slots: &[ffi::PyType_Slot],
 ) -> PyResult<Bound<'py, PyType>> {
     let py = base.py();
-    let doc = base.getattr("__doc__")?.extract::<Option<String>>()?.unwrap_or_default();
-    let doc = std::ffi::CString::new(doc)?;
+    let doc = documentation(base, name)?;
     let mut all = slots.to_vec();
     all.push(ffi::PyType_Slot { slot: ffi::Py_tp_doc, pfunc: doc.as_ptr().cast_mut().cast() });
     all.push(ffi::PyType_Slot { slot: 0, pfunc: ptr::null_mut() });
@@ -55,6 +54,18 @@ pub(super) unsafe fn derive<'py>(
     let made =
         unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyType_FromSpecWithBases(&raw mut spec, bases.as_ptr()))? };
     Ok(made.cast_into::<PyType>()?)
+}
+
+/// The documentation of a class under another name. CPython has the constructor's parameters in front of the text, and
+/// finds them by the name of the type.
+fn documentation(base: &Bound<'_, PyType>, name: &CStr) -> PyResult<CString> {
+    let text = base.getattr("__doc__")?.extract::<Option<String>>()?.unwrap_or_default();
+    let Some(parameters) = base.getattr("__text_signature__")?.extract::<Option<String>>()? else {
+        return Ok(CString::new(text)?);
+    };
+    let name = name.to_string_lossy();
+    let name = name.rsplit('.').next().unwrap_or_default();
+    Ok(CString::new(format!("{name}{parameters}\n--\n\n{text}"))?)
 }
 
 /// Runs the body of a slot; a panic leaves as an exception, beside `failed`.

@@ -20,7 +20,17 @@ struct Learned {
     spare: [Option<Py<PyAny>>; 2],
 }
 
-/// Decodes the values of a topic to instances of one class.
+/// JSON bytes to instances of one class with slots, written by offset.
+///
+/// Args:
+///     record_class: The class whose annotated fields are slots; its constructor is not called.
+///     fields: ``(name, kind, required, default)`` in order; kinds are ``str int float bool``, with ``?`` where
+///         null is allowed.
+///     general: Decodes whatever the fast way does not take, or raises.
+///
+/// Signature:
+///     __new__(record_class: type[Any], fields: Sequence[tuple[str, str, bool, Any]], *,
+///         general: Callable[[bytes], Any]) -> RecordDecoder
 #[pyclass(frozen, module = "beltline._native")]
 pub struct RecordDecoder {
     /// `None`: the class has no slots that can be written by offset, and everything goes the general way.
@@ -144,11 +154,16 @@ impl RecordDecoder {
     }
 
     /// Whether instances are filled by offset; otherwise everything goes the general way.
+    ///
+    /// Signature: () -> bool
     #[getter]
     fn is_fast(&self) -> bool {
         self.class.is_some()
     }
 
+    /// Makes an instance; raises what `general` raises.
+    ///
+    /// Signature: (value: bytes) -> Any
     fn decode(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         match value.cast::<PyBytes>() {
             Ok(bytes) => self.decode_borrowed(py, bytes.as_bytes()),

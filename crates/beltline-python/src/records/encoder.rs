@@ -10,7 +10,18 @@ use crate::raw::slots::SlotClass;
 /// What most records need.
 const USUAL_BYTES: usize = 256;
 
-/// Writes instances of one class as JSON objects.
+/// Instances of one class with slots to JSON bytes, read by offset.
+///
+/// Args:
+///     record_class: The class whose annotated fields are slots.
+///     fields: Attributes in order, each with the bytes that stand before its value.
+///     end: The bytes after the last value.
+///     general: Encodes instances of other classes, and those with anything but text, 64 bit integers, finite
+///         floats, truth values and None.
+///
+/// Signature:
+///     __new__(record_class: type[Any], fields: Sequence[tuple[str, bytes]], end: bytes, *,
+///         general: Callable[[Any], bytes]) -> RecordEncoder
 #[pyclass(frozen, module = "beltline._native")]
 pub struct RecordEncoder {
     /// `None`: the class has no slots that can be read by offset, and everything goes the general way.
@@ -71,6 +82,9 @@ impl RecordEncoder {
         Ok(RecordEncoder { class, literals, end, general })
     }
 
+    /// Makes the bytes; raises what `general` raises.
+    ///
+    /// Signature: (record: Any) -> bytes
     fn encode(&self, record: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let py = record.py();
         match self.write(record) {

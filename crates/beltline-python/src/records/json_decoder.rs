@@ -23,7 +23,15 @@ struct Learned {
     size: usize,
 }
 
-/// Decodes values that have no type.
+/// JSON of any shape to dicts, lists and scalars: what ``json.loads`` makes of the same bytes, only sooner.
+///
+/// Args:
+///     general: Decodes whatever the fast way does not take, or raises.
+///     special: Objects with this name in them go the general way.
+///
+/// Signature:
+///     __new__(general: Callable[[bytes], Any], *, special: str | None = None) -> JsonDecoder
+///     __call__(value: bytes) -> Any
 #[pyclass(frozen, module = "beltline._native")]
 pub struct JsonDecoder {
     learned: Guarded<Learned>,

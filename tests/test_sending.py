@@ -1,0 +1,64 @@
+"""Futures of records: answered for those who ask, and only for them."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from typing import Any
+
+import beltline as bl
+
+
+def make_app() -> tuple[bl.App, Any]:
+    app = bl.App("sender", broker="memory://", topic_partitions=1)
+    return app, app.topic("numbers", value_type=int)
+
+
+async def test_a_future_that_is_held_gets_the_address() -> None:
+    app, numbers = make_app()
+    async with app:
+        first, second = (numbers.send_soon(key="k", value=number) for number in range(2))
+        metadata = await second
+        assert (metadata.topic, metadata.partition, metadata.offset) == ("numbers", 0, 1)
+        assert (await first).offset == 0
+        assert (first.message.channel, first.message.key, first.message.value) == (numbers, "k", 0)
+
+
+async def test_callbacks_are_called_although_nobody_holds_the_future() -> None:
+    app, numbers = make_app()
+    offsets: list[int] = []
+
+    def note(future: Any) -> None:
+        offsets.append(future.result().offset)
+
+    async with app:
+        numbers.send_soon(value=1).add_done_callback(note)
+        numbers.send_soon(value=2).add_done_callback(note)
+        await numbers.send(value=3, callback=note)
+        gc.collect()
+        await app.wait_idle()
+    assert offsets == [0, 1, 2]
+
+
+async def test_a_future_that_nobody_holds_is_let_go() -> None:
+    app, numbers = make_app()
+    async with app:
+        numbers.send_soon(value=0)
+        dropped = weakref.ref(numbers.send_soon(value=1))
+        await app.wait_idle()
+        assert dropped() is None
+
+
+async def test_the_quick_way_and_the_general_one_write_the_same() -> None:
+    app, numbers = make_app()
+    with_headers = {"h": b"1"}
+    async with app:
+        for _ in range(2):
+            numbers.send_soon(key="k", value=7)
+        numbers.send_soon(key="k", value=7, headers=with_headers)
+        numbers.send_soon(key="k", value=None)
+        produced: list[Any] = []
+        app.on_produce_message.connect(lambda *_, value=None, **__: produced.append(value), weak=False)
+        numbers.send_soon(key="k", value=8)
+        await app.wait_idle()
+    assert produced == [b"8"]
