@@ -287,6 +287,13 @@ impl Belt {
         Ok(worker.core.topic(id).map_or(partitions, |topic| topic.partitions))
     }
 
+    /// Makes a topic known that does not exist, so that whatever needs it can be looked at before the start is refused.
+    fn expect_topic(&self, py: Python<'_>, name: String, partitions: u32) -> PyResult<()> {
+        let mut inner = self.enter(py)?;
+        inner.core_mut().for_python(py)?.add_topic(TopicSpec::new(name, partitions));
+        Ok(())
+    }
+
     fn topics(&self, py: Python<'_>) -> PyResult<Vec<(String, u32)>> {
         let mut inner = self.enter(py)?;
         let topics = inner.worker_mut().and_then(|worker| worker.log().topics()).for_python(py)?;
