@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use beltline_types::{Cleanup, Error, ErrorKind, Offset, OffsetRange, Result, TimestampType, TopicInfo, TopicPartition, TopicSpec};
+use beltline_types::{
+    Cleanup, Error, ErrorKind, Offset, OffsetRange, Result, TimestampType, TopicInfo, TopicPartition, TopicSpec,
+};
 
 use crate::context::Context;
 use crate::errors::kind_of;

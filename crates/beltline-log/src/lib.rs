@@ -36,8 +36,8 @@ use beltline_types::{
 };
 
 pub use data_directory::{DataDirectory, Holder};
-pub use membership::Membership;
 pub use embedded::{EmbeddedLog, LogOptions, SyncPolicy};
+pub use membership::Membership;
 
 /// What one fetch found.
 #[derive(Debug, Default)]
