@@ -7,15 +7,20 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from .exceptions import ImproperlyConfigured
 
 if TYPE_CHECKING:
+    from .settings import Settings
     from .topics import Topic
 
-__all__ = ["TopicOptions", "options_of"]
+__all__ = ["MissingTopic", "TopicOptions", "can_be_created_elsewhere", "missing_topics", "options_of"]
 
 #: Options that both logs know, by Kafka's names.
 CLEANUP: Final = "cleanup.policy"
 RETENTION_MS: Final = "retention.ms"
 RETENTION_BYTES: Final = "retention.bytes"
 TIMESTAMP_TYPE: Final = "message.timestamp.type"
+
+
+#: With these words the log tells the command that creates a topic which this user may not create.
+ELSEWHERE: Final = "; let somebody with the right run:"
 
 
 class TopicOptions(NamedTuple):
@@ -26,6 +31,51 @@ class TopicOptions(NamedTuple):
     retention_bytes: int | None = None
     append_time: bool = False
     config: list[tuple[str, str]] = []  # noqa: RUF012 - never changed
+
+
+class MissingTopic(NamedTuple):
+    """A topic that does not exist and cannot be created here."""
+
+    name: str
+    partitions: int
+    options: TopicOptions
+    reason: Exception
+
+
+def can_be_created_elsewhere(conf: Settings, error: Exception) -> bool:
+    """Whether a topic was refused for want of a right, and not because of what it is to be."""
+    return not conf.topic_allow_declare or ELSEWHERE in str(error)
+
+
+def missing_topics(missing: list[MissingTopic], conf: Settings) -> str:
+    """Return what is missing, why it was not created, and the commands that create it."""
+    reason = "topic_allow_declare is off"
+    if conf.topic_allow_declare:
+        # What the brokers say of one topic comes with the command for that one, which stands below.
+        reason = str(missing[0].reason).partition(ELSEWHERE)[0]
+    commands = "".join(f"\n  {command_for(topic, conf)}" for topic in missing)
+    what = "a topic does" if len(missing) == 1 else f"{len(missing)} topics do"
+    return f"{what} not exist and cannot be created here ({reason}){ELSEWHERE}{commands}"
+
+
+def command_for(topic: MissingTopic, conf: Settings) -> str:
+    """Return the command of Kafka's tools that creates a topic."""
+    servers = conf.broker.removeprefix("kafka://").replace(";", ",")
+    options = topic.options
+    config = {
+        CLEANUP: "compact" if options.compacted else None,
+        RETENTION_MS: options.retention_ms,
+        RETENTION_BYTES: options.retention_bytes,
+        TIMESTAMP_TYPE: "LogAppendTime" if options.append_time else None,
+        **dict(options.config),
+    }
+    copies = conf.topic_replication_factor
+    factor = f" --replication-factor {copies}" if copies > 0 else ""
+    given = "".join(f" --config {name}={value}" for name, value in config.items() if value is not None)
+    return (
+        f"kafka-topics.sh --bootstrap-server {servers} --create --topic {topic.name} --partitions {topic.partitions}"
+        f"{factor}{given}"
+    )
 
 
 def options_of(topic: Topic) -> TopicOptions:

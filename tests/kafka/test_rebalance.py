@@ -34,7 +34,7 @@ def test_partitions_are_spread_evenly_and_idle_workers_take_over(
     kafka.create(f"{app}-in", partitions=2)
     several = [
         workers.start(
-            "sequences", f"w{number}", APP_ID=app, PARTITIONS=2, BROKER_SESSION_TIMEOUT=2, WORKER=f"w{number}"
+            "sequences", f"w{number}", APP_ID=app, PARTITIONS=2, BROKER_SESSION_TIMEOUT=2, BROKER_CLIENT_ID=f"w{number}"
         )
         for number in range(3)
     ]

@@ -118,6 +118,6 @@ def test_a_worker_without_the_right_to_create_names_what_is_missing(
     worker = workers.start("words", APP_ID=app, TOPIC_ALLOW_DECLARE="no")
     assert worker.end() != 0
     for name in (changelog(app), f"count-{app}-words-Word.word-repartition"):
-        assert name in worker.output
+        assert f"--create --topic {name} --partitions {PARTITIONS}" in worker.output
     assert f"{app}-lines" not in worker.output
     assert "Traceback" not in worker.output

@@ -1,6 +1,7 @@
 //! What all parts of one Kafka log share.
 
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use beltline_types::{Error, Result};
@@ -20,6 +21,8 @@ pub(crate) struct Context {
     pub(crate) signal: Arc<Signal>,
     /// Memory for the batch that is being gathered.
     pub(crate) writer: Mutex<BatchWriter>,
+    /// Topics that a broker has shown.
+    pub(crate) seen: Mutex<BTreeSet<Arc<str>>>,
 }
 
 impl Context {
@@ -38,6 +41,21 @@ impl Context {
         let callbacks = Arc::new(HealthCallbacks { health: self.health.clone(), tokens, delivered });
         let made = Client::new(role, &settings, is_secret, callbacks);
         Ok(Arc::new(made.map_err(|fault| Error::new(beltline_types::ErrorKind::Usage, fault.text))?))
+    }
+
+    /// Whether a broker has shown this topic before.
+    pub(crate) fn has_seen(&self, topic: &str) -> bool {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).contains(topic)
+    }
+
+    /// Keeps in mind whether there is such a topic.
+    pub(crate) fn saw(&self, topic: &str, is_there: bool) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_there {
+            seen.remove(topic);
+        } else if !seen.contains(topic) {
+            seen.insert(topic.into());
+        }
     }
 
     pub(crate) fn deadline(&self, length: Duration) -> Deadline {

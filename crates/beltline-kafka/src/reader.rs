@@ -126,7 +126,7 @@ impl Reader {
             }
         }
         for (topic, lanes) in quiet {
-            let Ok(found) = topics::find(&self.context, &self.client, &topic) else { return };
+            let Ok(found) = topics::find_at_once(&self.context, &self.client, &topic) else { return };
             let count = found.map_or(0, |topic| topic.partitions);
             for (_, lane) in lanes.iter().filter(|(partition, _)| *partition >= count) {
                 lane.lock().unwrap_or_else(PoisonError::into_inner).is_gone = true;

@@ -1,8 +1,11 @@
 //! Topics: which there are, making them, and what they hold.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use beltline_types::{Cleanup, Error, ErrorKind, Offset, OffsetRange, Result, TopicInfo, TopicPartition, TopicSpec};
+use beltline_types::{
+    Cleanup, Error, ErrorKind, Offset, OffsetRange, Result, TimestampType, TopicInfo, TopicPartition, TopicSpec,
+};
 
 use crate::context::Context;
 use crate::errors::kind_of;
@@ -31,9 +34,23 @@ pub(crate) fn list(context: &Context, client: &Arc<Client>) -> Result<Vec<TopicI
     Ok(topics)
 }
 
+/// How long brokers may not know a topic that another broker has shown. Each hears of a new topic at a time of its own,
+/// and whom a question reaches is chance.
+const HEARSAY: Duration = Duration::from_secs(5);
+
 /// One topic, if it exists.
 pub(crate) fn find(context: &Context, client: &Arc<Client>, name: &str) -> Result<Option<TopicInfo>> {
+    look(context, client, name, HEARSAY)
+}
+
+/// One topic, if the broker that is asked knows it now.
+pub(crate) fn find_at_once(context: &Context, client: &Arc<Client>, name: &str) -> Result<Option<TopicInfo>> {
+    look(context, client, name, Duration::ZERO)
+}
+
+fn look(context: &Context, client: &Arc<Client>, name: &str, hearsay: Duration) -> Result<Option<TopicInfo>> {
     let deadline = context.question();
+    let hearsay = context.deadline(hearsay);
     let doing = || format!("looking for the topic {name}");
     loop {
         let found = client
@@ -42,11 +59,22 @@ pub(crate) fn find(context: &Context, client: &Arc<Client>, name: &str) -> Resul
         context.health.well();
         let Some(topic) = found.first() else { return Ok(None) };
         match topic.code {
-            Code::NONE => return Ok(Some(info(topic))),
-            Code::UNKNOWN_TOPIC_OR_PARTITION | Code::UNKNOWN_TOPIC_HERE | Code::INVALID_TOPIC => return Ok(None),
+            Code::NONE => {
+                context.saw(name, true);
+                return Ok(Some(info(topic)));
+            }
+            Code::UNKNOWN_TOPIC_OR_PARTITION | Code::UNKNOWN_TOPIC_HERE
+                if context.has_seen(name) && !hearsay.is_over() && !deadline.is_over() =>
+            {
+                context.signal.wait_quietly(Duration::from_millis(50));
+            }
+            Code::UNKNOWN_TOPIC_OR_PARTITION | Code::UNKNOWN_TOPIC_HERE | Code::INVALID_TOPIC => {
+                context.saw(name, false);
+                return Ok(None);
+            }
             // A topic that was made just now.
             Code::LEADER_NOT_AVAILABLE if !deadline.is_over() => {
-                context.signal.wait_quietly(std::time::Duration::from_millis(50));
+                context.signal.wait_quietly(Duration::from_millis(50));
             }
             code => return Err(context.error(&doing(), &deadline, &Fault::of(code))),
         }
@@ -128,7 +156,7 @@ fn wait_for(context: &Context, client: &Arc<Client>, topics: &[&TopicSpec]) -> R
                 let doing = format!("waiting for the new topic {} to be known to the brokers", topic.name);
                 return Err(context.error(&doing, &deadline, &Fault::of(Code::TIMED_OUT)));
             }
-            context.signal.wait_quietly(std::time::Duration::from_millis(20));
+            context.signal.wait_quietly(Duration::from_millis(20));
         }
     }
     Ok(())
@@ -138,8 +166,9 @@ fn is_refusal(outcome: &Outcome) -> bool {
     outcome.fault.as_ref().is_some_and(|fault| fault.code != Code::TOPIC_EXISTS)
 }
 
-fn settings(topic: &TopicSpec) -> Vec<(&'static str, String)> {
-    let mut settings = Vec::new();
+/// A topic's configuration: what is said by Kafka's names wins over what both logs know.
+fn settings(topic: &TopicSpec) -> Vec<(&str, String)> {
+    let mut settings: Vec<(&str, String)> = Vec::new();
     if topic.cleanup == Cleanup::Compact {
         settings.push(("cleanup.policy", "compact".to_string()));
     }
@@ -149,6 +178,11 @@ fn settings(topic: &TopicSpec) -> Vec<(&'static str, String)> {
     if let Some(bytes) = topic.retention_bytes {
         settings.push(("retention.bytes", bytes.to_string()));
     }
+    if topic.timestamps == TimestampType::LogAppendTime {
+        settings.push(("message.timestamp.type", "LogAppendTime".to_string()));
+    }
+    settings.retain(|(name, _)| topic.config.iter().all(|(given, _)| given != name));
+    settings.extend(topic.config.iter().map(|(name, value)| (name.as_str(), value.clone())));
     settings
 }
 
@@ -189,6 +223,7 @@ fn cannot_create(
 
 /// Deletes a topic; one that does not exist is no error.
 pub(crate) fn delete(context: &Context, client: &Arc<Client>, name: &str) -> Result<()> {
+    context.saw(name, false);
     let deadline = context.question();
     let doing = format!("deleting the topic {name}");
     let outcomes =

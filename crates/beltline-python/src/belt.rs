@@ -364,6 +364,15 @@ impl Belt {
         Ok(worker.core.topic(id).map_or(partitions, |topic| topic.partitions))
     }
 
+    /// Makes a topic known that does not exist, so that whatever needs it can be looked at before the start is refused.
+    ///
+    /// Signature: (name: str, partitions: int) -> None
+    fn expect_topic(&self, py: Python<'_>, name: String, partitions: u32) -> PyResult<()> {
+        let mut inner = self.enter(py)?;
+        inner.core_mut().for_python(py)?.add_topic(TopicSpec::new(name, partitions));
+        Ok(())
+    }
+
     /// Every topic of the log with its number of partitions, by name.
     ///
     /// Signature: () -> list[tuple[str, int]]

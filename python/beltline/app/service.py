@@ -48,6 +48,7 @@ class AppService(Service):
         await app.on_start()
         session = app.open_belt()
         try:
+            session.gather_missing()
             session.prepare()
             if not app.client_only:
                 for consumer in app.consumers():
@@ -57,6 +58,7 @@ class AppService(Service):
                     # cost it no second rebalance.
                     for _ in range(SUBSCRIBING_TURNS):
                         await asyncio.sleep(0)
+            session.require_topics()
             session.start()
             session.serve()
         except BaseException:

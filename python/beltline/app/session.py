@@ -13,7 +13,7 @@ from beltline.events import HeadersArgument, header_pairs
 from beltline.exceptions import ImproperlyConfigured
 from beltline.services import Clock, ManualClock, SystemClock
 from beltline.settings.librdkafka import kafka_options
-from beltline.topic_options import options_of
+from beltline.topic_options import MissingTopic, can_be_created_elsewhere, missing_topics, options_of
 from beltline.types import TP
 
 from .driver import Driver
@@ -97,6 +97,7 @@ class BeltSession:
         self.partitions: dict[str, int] = {}
         self.started = False
         self.endpoint: str | None = None
+        self._missing: list[MissingTopic] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._driver: Driver | None = None
         self._breathed = 0.0
@@ -117,20 +118,42 @@ class BeltSession:
             if name in self.partitions:
                 continue
             wanted = self.app.topics.get(name, topic)
-            if not self.app.conf.topic_allow_declare and name not in dict(self.belt.topics()):
-                raise ImproperlyConfigured(f"topic {name} does not exist and topic_allow_declare is off; create it")
-            self.partitions[name] = self.belt.declare_topic(
-                name,
-                wanted.partitions or self.app.conf.topic_partitions,
-                **options_of(wanted)._asdict(),
-            )
+            partitions = wanted.partitions or self.app.conf.topic_partitions
+            options = options_of(wanted)
+            try:
+                if not self.app.conf.topic_allow_declare and name not in dict(self.belt.topics()):
+                    raise ImproperlyConfigured(f"topic {name} does not exist and topic_allow_declare is off; create it")
+                self.partitions[name] = self.belt.declare_topic(name, partitions, **options._asdict())
+            except ImproperlyConfigured as error:
+                if self._missing is None or not can_be_created_elsewhere(self.app.conf, error):
+                    raise
+                # It goes on as if the topic were there, to see what else is missing; `require_topics` ends that.
+                self._missing.append(MissingTopic(name, partitions, options, error))
+                self.belt.expect_topic(name, partitions)
+                self.partitions[name] = partitions
+
+    def gather_missing(self) -> None:
+        """From now on, note topics that cannot be created instead of raising at the first one."""
+        if self.is_kafka:
+            self._missing = []
+
+    def require_topics(self) -> None:
+        """End `gather_missing`.
+
+        Raises:
+            ImproperlyConfigured: Topics are missing; the message names all of them and the commands that create them.
+        """
+        missing, self._missing = self._missing, None
+        if missing:
+            raise ImproperlyConfigured(missing_topics(missing, self.app.conf))
 
     def attach(self, table: Table[Any, Any]) -> None:
         """Give a table its shards and its changelog."""
         topic = table.changelog_topic
         self.declare(topic)
         name = topic.get_topic_name()
-        self.belt.attach_table(table, name, self.partitions[name])
+        if not any(name == missing.name for missing in self._missing or ()):
+            self.belt.attach_table(table, name, self.partitions[name])
 
     def prepare(self) -> None:
         """Declare the app's topics and attach its tables."""

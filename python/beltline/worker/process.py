@@ -204,7 +204,7 @@ class Worker:
             await app.start()
             if not self.quiet:
                 print_banner(app)
-            await show_recovery(app.session.belt.recovery, quiet=self.quiet)
+            await show_recovery(self._recovery, quiet=self.quiet)
             await app.wait_ready()
             for service in self.services:
                 await app.add_runtime_dependency(service)
@@ -216,6 +216,10 @@ class Worker:
         finally:
             if watch is not None:
                 watch.stop()
+
+    def _recovery(self) -> list[tuple[str, int, int, int]]:
+        """Return what is being restored; nothing once an error stops the app, as nobody would see the end of it."""
+        return [] if self.app.has_failed or not self.app.has_session else self.app.session.belt.recovery()
 
     async def _end(self) -> None:
         try:
