@@ -381,6 +381,10 @@ impl Log for KafkaLog {
         self.shared.context.health.trouble()
     }
 
+    fn keeps_its_tail(&self) -> bool {
+        true
+    }
+
     fn maintain(&self) -> Result<()> {
         // Retention and compaction are the brokers' own.
         Ok(())

@@ -1,6 +1,7 @@
 //! Topics: which there are, making them, and what they hold.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use beltline_types::{Cleanup, Error, ErrorKind, Offset, OffsetRange, Result, TopicInfo, TopicPartition, TopicSpec};
 
@@ -13,6 +14,18 @@ use crate::raw::list::{BEGINNING, END, PartitionList};
 
 /// Topics of Kafka's own, which are nobody's business here.
 const INTERNAL: [&str; 3] = ["__consumer_offsets", "__transaction_state", "__share_group_state"];
+
+/// What brokers answer for a moment after a partition got a new leader.
+const AFTER_FAILOVER: [Code; 5] = [
+    Code::OFFSET_NOT_AVAILABLE,
+    Code::LEADER_NOT_AVAILABLE,
+    Code::NOT_LEADER,
+    Code::FENCED_LEADER_EPOCH,
+    Code::UNKNOWN_LEADER_EPOCH,
+];
+
+/// Between two of these questions.
+const FAILOVER_PAUSE: Duration = Duration::from_millis(100);
 
 fn info(topic: &TopicMetadata) -> TopicInfo {
     TopicSpec::new(topic.name.clone(), topic.partitions)
@@ -46,7 +59,7 @@ pub(crate) fn find(context: &Context, client: &Arc<Client>, name: &str) -> Resul
             Code::UNKNOWN_TOPIC_OR_PARTITION | Code::UNKNOWN_TOPIC_HERE | Code::INVALID_TOPIC => return Ok(None),
             // A topic that was made just now.
             Code::LEADER_NOT_AVAILABLE if !deadline.is_over() => {
-                context.signal.wait_quietly(std::time::Duration::from_millis(50));
+                context.signal.wait_quietly(Duration::from_millis(50));
             }
             code => return Err(context.error(&doing(), &deadline, &Fault::of(code))),
         }
@@ -72,10 +85,21 @@ pub(crate) fn require(context: &Context, client: &Arc<Client>, partition: &Topic
 pub(crate) fn range(context: &Context, client: &Arc<Client>, partition: &TopicPartition) -> Result<OffsetRange> {
     let deadline = context.question();
     let ask = |which| client.list_offset(partition, which, deadline.remaining_ms());
-    let asked = ask(BEGINNING).and_then(|start| Ok(OffsetRange { start, end: ask(END)? }));
-    let range = asked.map_err(|fault| context.error(&format!("asking what {partition} holds"), &deadline, &fault))?;
-    context.health.well();
-    Ok(range)
+    loop {
+        match ask(BEGINNING).and_then(|start| Ok(OffsetRange { start, end: ask(END)? })) {
+            Ok(range) => {
+                context.health.well();
+                return Ok(range);
+            }
+            // A new leader: it knows in a moment.
+            Err(fault) if AFTER_FAILOVER.contains(&fault.code) && !deadline.is_over() => {
+                context.signal.wait_quietly(FAILOVER_PAUSE);
+            }
+            Err(fault) => {
+                return Err(context.error(&format!("asking what {partition} holds"), &deadline, &fault));
+            }
+        }
+    }
 }
 
 /// Creates what is missing.
@@ -128,7 +152,7 @@ fn wait_for(context: &Context, client: &Arc<Client>, topics: &[&TopicSpec]) -> R
                 let doing = format!("waiting for the new topic {} to be known to the brokers", topic.name);
                 return Err(context.error(&doing, &deadline, &Fault::of(Code::TIMED_OUT)));
             }
-            context.signal.wait_quietly(std::time::Duration::from_millis(20));
+            context.signal.wait_quietly(Duration::from_millis(20));
         }
     }
     Ok(())
