@@ -55,8 +55,8 @@ class Belt:
             commit_bytes: A commit starts when the outbox holds this much.
             commit_events: A commit starts after this many finished events.
             drain_deadline_ms: How long an exactly-once commit waits for events in flight before it rewinds them.
-            hand_over_deadline_ms: How long events of a partition that others are to get may take to finish; then they are
-                given away with it.
+            hand_over_deadline_ms: How long events of a partition that others are to get may take to finish; then they
+                are given away with it.
             stall_timeout_ms: A partition with records to read that has not advanced for so long is called stalled.
             queue_bytes: Fetched and not yet handed out, per partition.
             fetch_max_bytes: One fetch of one partition.
@@ -232,8 +232,8 @@ class Belt:
         """What each subscription and table does right now; shape:
 
         ``{"partitions": [{"subscription", "topic", "partition", "position", "end", "in_flight", "oldest_in_flight_s",
-        "paused", "stalled_s"}], "tables": [{"table", "done", "total"}], "joining", "trouble"}``; ``paused`` is None or the
-        reason in words.
+        "paused", "stalled_s"}], "tables": [{"table", "ready", "partitions", "done", "total"}], "joining", "trouble"}``;
+        ``paused`` is None or the reason in words.
         """
 
     def recovery(self) -> list[tuple[str, int, int, int]]:

@@ -16,6 +16,7 @@ from beltline.topic_options import options_of
 from beltline.types import TP
 
 from .driver import Driver
+from .fitting import misfits
 
 if TYPE_CHECKING:
     from beltline._native import Guarantee, StartFrom
@@ -47,6 +48,8 @@ class BeltSession:
         belt: The native belt.
         clock: What timers go by.
         partitions: By name, the topics declared in this session with the partitions they really have.
+        declared: By name, how they are made.
+        may_create: Whether topics that are missing may be made.
     """
 
     def __init__(
@@ -91,6 +94,8 @@ class BeltSession:
         )
         self.clock: Clock = ManualClock() if manual_clock else SystemClock()
         self.partitions: dict[str, int] = {}
+        self.declared: dict[str, Topic] = {}
+        self.may_create = conf.topic_allow_declare
         self.started = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._driver: Driver | None = None
@@ -112,8 +117,12 @@ class BeltSession:
             if name in self.partitions:
                 continue
             wanted = self.app.topics.get(name, topic)
-            if not self.app.conf.topic_allow_declare and name not in dict(self.belt.topics()):
-                raise ImproperlyConfigured(f"topic {name} does not exist and topic_allow_declare is off; create it")
+            if not self.may_create and name not in dict(self.belt.topics()):
+                raise ImproperlyConfigured(
+                    f"topic {name} does not exist and topic_allow_declare is off; create it, or all that are missing "
+                    "with the command `topics apply`"
+                )
+            self.declared[name] = wanted
             self.partitions[name] = self.belt.declare_topic(
                 name,
                 wanted.partitions or self.app.conf.topic_partitions,
@@ -133,6 +142,19 @@ class BeltSession:
             self.attach(table)
         for topic in list(self.app.topics.values()):
             self.declare(topic)
+
+    def changelogs(self) -> dict[str, str]:
+        """Return the changelogs and the tables that they belong to."""
+        return {table.changelog_topic.get_topic_name(): name for name, table in self.app.tables.items()}
+
+    def check_partitions(self) -> None:
+        """Refuse topics that do not fit the tables.
+
+        Raises:
+            ImproperlyConfigured: Both are named, and the cure.
+        """
+        for sentence in misfits(self.partitions, self.changelogs()):
+            raise ImproperlyConfigured(sentence)
 
     def topic_partitions(self) -> set[TP]:
         """Return every partition that is read here; of the embedded log, all partitions of the topics declared here."""
