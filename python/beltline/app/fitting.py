@@ -37,6 +37,6 @@ def misfits(partitions: Mapping[str, int], changelogs: Mapping[str, str]) -> Ite
         )
         yield (
             f"topic {name} has {count} partitions, but {others}; both need the same number: add partitions to the one "
-            "that has fewer while it is empty, or raise the setting version=, with which the app begins anew with topics "
-            "and tables of its own"
+            "that has fewer while it is empty, or raise the setting version=, with which the app begins anew with "
+            "topics and tables of its own"
         )
