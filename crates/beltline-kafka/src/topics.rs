@@ -1,9 +1,12 @@
 //! Topics: which there are, making them, and what they hold.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use beltline_types::{Cleanup, Error, ErrorKind, Offset, OffsetRange, Result, TopicInfo, TopicPartition, TopicSpec};
+use beltline_types::{
+    Cleanup, Error, ErrorKind, Offset, OffsetRange, Result, TimestampType, TopicInfo, TopicPartition, TopicSpec,
+};
 
 use crate::context::Context;
 use crate::errors::kind_of;
@@ -162,18 +165,23 @@ fn is_refusal(outcome: &Outcome) -> bool {
     outcome.fault.as_ref().is_some_and(|fault| fault.code != Code::TOPIC_EXISTS)
 }
 
-fn settings(topic: &TopicSpec) -> Vec<(&'static str, String)> {
-    let mut settings = Vec::new();
+/// Options by Kafka's names; those given by name win.
+fn settings(topic: &TopicSpec) -> Vec<(&str, String)> {
+    let mut settings = BTreeMap::new();
     if topic.cleanup == Cleanup::Compact {
-        settings.push(("cleanup.policy", "compact".to_string()));
+        settings.insert("cleanup.policy", "compact".to_string());
     }
     if let Some(time) = topic.retention_ms {
-        settings.push(("retention.ms", time.to_string()));
+        settings.insert("retention.ms", time.to_string());
     }
     if let Some(bytes) = topic.retention_bytes {
-        settings.push(("retention.bytes", bytes.to_string()));
+        settings.insert("retention.bytes", bytes.to_string());
     }
-    settings
+    if topic.timestamps == TimestampType::LogAppendTime {
+        settings.insert("message.timestamp.type", "LogAppendTime".to_string());
+    }
+    settings.extend(topic.config.iter().map(|(name, value)| (name.as_str(), value.clone())));
+    settings.into_iter().collect()
 }
 
 fn request<'a>(topic: &'a TopicSpec, replication: i32) -> NewTopic<'a> {

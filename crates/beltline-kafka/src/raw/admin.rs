@@ -55,7 +55,7 @@ pub(crate) struct NewTopic<'a> {
     pub(crate) partitions: i32,
     /// −1 leaves it to the brokers.
     pub(crate) replication: i32,
-    pub(crate) settings: Vec<(&'static str, String)>,
+    pub(crate) settings: Vec<(&'a str, String)>,
 }
 
 /// What became of one topic or group of a request.
