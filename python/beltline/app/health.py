@@ -67,7 +67,7 @@ class Snapshot(NamedTuple):
 
 def next_snapshot(before: Snapshot | None, health: dict[str, Any], now: float, recovering: bool) -> Snapshot:
     """Return what was seen now, with the times at which it began."""
-    restored = sum(table["done"] for table in health["tables"])
+    restored = sum(table["done"] + table["ready"] for table in health["tables"])
     moved = before is None or before.restored != restored
     return Snapshot(
         health,
@@ -76,7 +76,7 @@ def next_snapshot(before: Snapshot | None, health: dict[str, Any], now: float, r
         since(before and before.trouble_since, health["trouble"], now),
         since(before and before.joining_since, health["joining"], now),
         restored,
-        now if moved or before is None else before.restored_at,
+        now if moved or not recovering or before is None else before.restored_at,
     )
 
 
@@ -111,6 +111,11 @@ def complaints(snapshot: Snapshot, now: float, limit: float) -> list[Complaint]:
             # It takes long, but it gets on.
             continue
         found.append(Complaint(f"{one['topic']}-{one['partition']} ({one['subscription']})", why, one["stalled_s"]))
+    if snapshot.recovering and now - snapshot.restored_at >= limit:
+        for table in health["tables"]:
+            if table["ready"] < table["partitions"]:
+                why = f"its restore stands still at {table['done']} of {table['total']} offsets"
+                found.append(Complaint(f"table {table['table']}", why, now - snapshot.restored_at))
     return found
 
 

@@ -204,7 +204,8 @@ class Worker:
             await app.start()
             if not self.quiet:
                 print_banner(app)
-            await show_recovery(app.session.belt.recovery, quiet=self.quiet)
+            belt = app.session.belt
+            await show_recovery(lambda: [] if app.has_failed else belt.recovery(), quiet=self.quiet)
             await app.wait_ready()
             for service in self.services:
                 await app.add_runtime_dependency(service)

@@ -56,8 +56,8 @@ async def log_recovery(recovery: Recovery) -> None:
         if now - last >= LOG_S:
             last = now
             rate = done / max(now - began, 1e-9)
-            left = (total - done) / rate if rate else float("inf")
-            logger.warning("restoring tables: %d of %d records, about %.0f s left", done, total, left)
+            left = f"about {(total - done) / rate:.0f} s left" if rate else "how long it takes is not known yet"
+            logger.warning("restoring tables: %d of %d records, %s", done, total, left)
         await asyncio.sleep(LOOK_S)
 
 
