@@ -68,7 +68,13 @@ impl KafkaLog {
     pub fn connect(options: KafkaOptions) -> Result<KafkaLog> {
         options.check()?;
         let health = Arc::new(Health::new(&options.bootstrap_servers));
-        let context = Arc::new(Context { options, health, signal: Arc::default(), writer: Mutex::default() });
+        let context = Arc::new(Context {
+            options,
+            health,
+            signal: Arc::default(),
+            writer: Mutex::default(),
+            made: Mutex::default(),
+        });
         let reader = Reader::new(&context)?;
         let shared = Arc::new(Shared {
             context,

@@ -58,8 +58,15 @@ pub(crate) fn find(context: &Context, client: &Arc<Client>, name: &str) -> Resul
         context.health.well();
         let Some(topic) = found.first() else { return Ok(None) };
         match topic.code {
-            Code::NONE => return Ok(Some(info(topic))),
-            Code::UNKNOWN_TOPIC_OR_PARTITION | Code::UNKNOWN_TOPIC_HERE | Code::INVALID_TOPIC => return Ok(None),
+            Code::NONE if topic.partitions > 0 => return Ok(Some(info(topic))),
+            Code::NONE | Code::UNKNOWN_TOPIC_OR_PARTITION | Code::UNKNOWN_TOPIC_HERE
+                if context.may_be_new(name) && !deadline.is_over() =>
+            {
+                context.signal.wait_quietly(FAILOVER_PAUSE);
+            }
+            Code::NONE | Code::UNKNOWN_TOPIC_OR_PARTITION | Code::UNKNOWN_TOPIC_HERE | Code::INVALID_TOPIC => {
+                return Ok(None);
+            }
             // A topic that was made just now.
             Code::LEADER_NOT_AVAILABLE if !deadline.is_over() => {
                 context.signal.wait_quietly(Duration::from_millis(50));
@@ -140,6 +147,7 @@ pub(crate) fn create(context: &Context, client: &Arc<Client>, wanted: &[TopicSpe
         context.error(&format!("creating the topics {}", names.join(", ")), &deadline, &fault)
     })?;
     let refused: Vec<&Outcome> = outcomes.iter().filter(|outcome| is_refusal(outcome)).collect();
+    missing.iter().for_each(|topic| context.has_made(&topic.name));
     match refused.first() {
         None => wait_for(context, client, &missing),
         Some(first) => Err(cannot_create(context, &refused, first, &missing, replication)),
@@ -223,6 +231,7 @@ fn cannot_create(
 pub(crate) fn delete(context: &Context, client: &Arc<Client>, name: &str) -> Result<()> {
     let deadline = context.question();
     let doing = format!("deleting the topic {name}");
+    context.has_deleted(name);
     let outcomes =
         client.delete_topic(name, deadline.remaining_ms()).map_err(|fault| context.error(&doing, &deadline, &fault))?;
     match outcomes.into_iter().find_map(|outcome| outcome.fault) {
