@@ -368,6 +368,9 @@ impl Log for KafkaLog {
         match &event {
             // What was kept warm by the other way of reading is read by the group from now on.
             Some(GroupEvent::Assigned(partitions)) => self.shared.reader.let_go(partitions),
+            Some(GroupEvent::Standby(_)) if !self.shared.context.options.keeps_standbys => {
+                return Ok(Some(GroupEvent::Standby(Vec::new())));
+            }
             Some(GroupEvent::Lost(_)) => drop(self.shared.losses.fetch_add(1, Ordering::SeqCst)),
             _ => {}
         }

@@ -95,6 +95,7 @@ class BeltSession:
         self.clock: Clock = ManualClock() if manual_clock else SystemClock()
         self.partitions: dict[str, int] = {}
         self.declared: dict[str, Topic] = {}
+        self._partitioner = conf.producer_partitioner
         self.may_create = conf.topic_allow_declare
         self.started = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -287,7 +288,20 @@ class BeltSession:
 
     def send_function(self) -> Callable[..., int]:
         """Return the fastest function that sends, with the arguments of `Belt.send`."""
-        return self._send_signalled if self.app.watches_sends() else self.belt.send
+        is_plain = self._partitioner is None and not self.app.watches_sends()
+        return self.belt.send if is_plain else self._send_signalled
+
+    def _place(self, topic: str, key: bytes | None, partition: int | None) -> int | None:
+        """Return the partition that the setting ``producer_partitioner`` chooses; None leaves it to murmur2."""
+        if partition is not None or self._partitioner is None or topic not in self.partitions:
+            return partition
+        everything = list(range(self.partitions[topic]))
+        chosen = self._partitioner(key, everything, list(everything))
+        if chosen not in everything:
+            raise ValueError(
+                f"producer_partitioner chose {chosen!r} for topic {topic}, which has partitions 0 to {everything[-1]}"
+            )
+        return int(chosen)
 
     def _send_signalled(
         self,
@@ -301,6 +315,7 @@ class BeltSession:
         on_delivery: Any = None,
     ) -> int:
         pairs = header_pairs(headers)
+        partition = self._place(topic, key, partition)
         self.app.on_produce_message.send(key=key, value=value, partition=partition, timestamp=timestamp, headers=pairs)
         return self.belt.send(
             topic, key, value, partition=partition, timestamp=timestamp, headers=pairs, on_delivery=on_delivery
@@ -324,6 +339,7 @@ class BeltSession:
         """
         foreign = self.started and threading.get_ident() != self._thread
         send: Callable[..., Any] = self.belt.send_threadsafe if foreign else self.send_function()
+        partition = self._place(topic, key, partition)
         send(
             topic,
             key,
