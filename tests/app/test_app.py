@@ -457,3 +457,34 @@ async def test_data_directory_is_free_after_a_stop_and_held_before(tmp_path: Any
     third = make_app(broker="embedded://", datadir=tmp_path / "data")
     await third.start()
     await third.stop()
+
+
+async def test_a_function_chooses_partitions() -> None:
+    asked: list[Any] = []
+
+    def choose(key: bytes | None, everything: list[int], available: list[int]) -> int:
+        asked.append((key, everything, available))
+        return 3
+
+    app = make_app(producer_partitioner=choose, topic_partitions=4)
+    orders = app.topic("orders", value_type=str, key_type=str)
+    await app.start_client()
+    try:
+        await orders.send(key="ada", value="tea")
+        await orders.send(key="ada", value="tea", partition=1)
+        await app.wait_idle()
+        assert [end for _, end in orders.offsets()] == [0, 1, 0, 1]
+        assert asked == [(b"ada", [0, 1, 2, 3], [0, 1, 2, 3])]
+    finally:
+        await app.stop()
+
+
+async def test_a_function_that_chooses_no_partition_is_refused() -> None:
+    app = make_app(producer_partitioner=lambda *_: 9, topic_partitions=4)
+    orders = app.topic("orders", value_type=str)
+    await app.start_client()
+    try:
+        with pytest.raises(ValueError, match="producer_partitioner chose 9 for topic orders"):
+            await orders.send(value="tea")
+    finally:
+        await app.stop()

@@ -31,9 +31,9 @@ COMMON = {
     "log.retention.ms": "-1",
     "log.retention.check.interval.ms": "1000",
     "log.initial.task.delay.ms": "500",
-    # A cluster notices within seconds that a node hangs.
+    # A cluster notices soon that a node hangs, but one on busy cores does not take its own nodes for dead.
     "broker.heartbeat.interval.ms": "500",
-    "broker.session.timeout.ms": "3000",
+    "broker.session.timeout.ms": "9000",
     "replica.lag.time.max.ms": "3000",
 }
 

@@ -265,7 +265,11 @@ impl Core {
             (true, None, StartFrom::Earliest) => range.start,
             (true, None, StartFrom::Latest) => range.end,
         };
-        let position = wanted.clamp(range.start, range.end);
+        let position = match self.options.start {
+            // The records wanted are gone: who wants the latest only does not want what is left before them.
+            StartFrom::Latest if wanted < range.start => range.end,
+            _ => wanted.clamp(range.start, range.end),
+        };
         if position != wanted {
             self.notices.push_back(format!(
                 "{}: offset {wanted} is outside of what the log holds ({} to {}); goes on at {position}",

@@ -1,6 +1,6 @@
 //! What all parts of one Kafka log share.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ pub(crate) struct Context {
     pub(crate) writer: Mutex<BatchWriter>,
     /// Topics that a broker has shown.
     pub(crate) seen: Mutex<BTreeSet<Arc<str>>>,
+    /// Topics made just now, and until when brokers may not know them yet.
+    pub(crate) made: Mutex<BTreeMap<String, Deadline>>,
 }
 
 impl Context {
@@ -60,6 +62,24 @@ impl Context {
 
     pub(crate) fn deadline(&self, length: Duration) -> Deadline {
         Deadline::after(self.health.clock, length)
+    }
+
+    /// Remembers that a topic was made; the brokers hear of it one after the other.
+    pub(crate) fn has_made(&self, topic: &str) {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.retain(|_, deadline| !deadline.is_over());
+        made.insert(topic.to_owned(), self.question());
+    }
+
+    /// Whether a broker that does not know a topic may hear of it in a moment.
+    pub(crate) fn may_be_new(&self, topic: &str) -> bool {
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.get(topic).is_some_and(|deadline| !deadline.is_over())
+    }
+
+    /// A topic was deleted.
+    pub(crate) fn has_deleted(&self, topic: &str) {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).remove(topic);
     }
 
     /// A deadline for a question to the brokers.

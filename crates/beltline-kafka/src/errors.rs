@@ -52,6 +52,15 @@ pub(crate) fn is_transient(code: Code) -> bool {
         Code::NOT_ENOUGH_REPLICAS,
         Code::NOT_ENOUGH_REPLICAS_AFTER_APPEND,
         Code::UNSTABLE_OFFSET_COMMIT,
+        // A new leader does not know yet where its partition ends, or who asks does not know the new leader.
+        Code::OFFSET_NOT_AVAILABLE,
+        Code::FENCED_LEADER_EPOCH,
+        Code::UNKNOWN_LEADER_EPOCH,
+        Code::REPLICA_NOT_AVAILABLE,
+        Code::BROKER_NOT_AVAILABLE,
+        Code::NETWORK,
+        Code::BROKER_STORAGE,
+        Code::CONCURRENT_TRANSACTIONS,
     ]
     .contains(&code)
 }

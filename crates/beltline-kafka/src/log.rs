@@ -74,6 +74,7 @@ impl KafkaLog {
             signal: Arc::default(),
             writer: Mutex::default(),
             seen: Mutex::default(),
+            made: Mutex::default(),
         });
         let reader = Reader::new(&context)?;
         let shared = Arc::new(Shared {
@@ -368,6 +369,9 @@ impl Log for KafkaLog {
         match &event {
             // What was kept warm by the other way of reading is read by the group from now on.
             Some(GroupEvent::Assigned(partitions)) => self.shared.reader.let_go(partitions),
+            Some(GroupEvent::Standby(_)) if !self.shared.context.options.keeps_standbys => {
+                return Ok(Some(GroupEvent::Standby(Vec::new())));
+            }
             Some(GroupEvent::Lost(_)) => drop(self.shared.losses.fetch_add(1, Ordering::SeqCst)),
             _ => {}
         }
@@ -385,6 +389,10 @@ impl Log for KafkaLog {
 
     fn trouble(&self) -> Option<String> {
         self.shared.context.health.trouble()
+    }
+
+    fn keeps_its_tail(&self) -> bool {
+        true
     }
 
     fn maintain(&self) -> Result<()> {

@@ -97,6 +97,8 @@ pub struct KafkaOptions {
     pub replication_factor: Option<i32>,
     /// Reads everything without being a member of the group, and moves no position of it: for looking at tables.
     pub observes: bool,
+    /// Whether this member keeps tables of others warm.
+    pub keeps_standbys: bool,
     /// Partition numbers whose tables lie on this machine's disk already, from an earlier run.
     pub warm_partitions: Vec<u32>,
     /// Makes tokens for `sasl.mechanisms=OAUTHBEARER`.
@@ -130,6 +132,7 @@ impl KafkaOptions {
             start: StartPolicy::default(),
             replication_factor: None,
             observes: false,
+            keeps_standbys: true,
             warm_partitions: Vec::new(),
             tokens: None,
             extra: Vec::new(),

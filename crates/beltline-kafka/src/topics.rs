@@ -1,5 +1,6 @@
 //! Topics: which there are, making them, and what they hold.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,18 @@ use crate::raw::list::{BEGINNING, END, PartitionList};
 
 /// Topics of Kafka's own, which are nobody's business here.
 const INTERNAL: [&str; 3] = ["__consumer_offsets", "__transaction_state", "__share_group_state"];
+
+/// What brokers answer for a moment after a partition got a new leader.
+const AFTER_FAILOVER: [Code; 5] = [
+    Code::OFFSET_NOT_AVAILABLE,
+    Code::LEADER_NOT_AVAILABLE,
+    Code::NOT_LEADER,
+    Code::FENCED_LEADER_EPOCH,
+    Code::UNKNOWN_LEADER_EPOCH,
+];
+
+/// Between two of these questions.
+const FAILOVER_PAUSE: Duration = Duration::from_millis(100);
 
 fn info(topic: &TopicMetadata) -> TopicInfo {
     TopicSpec::new(topic.name.clone(), topic.partitions)
@@ -59,16 +72,17 @@ fn look(context: &Context, client: &Arc<Client>, name: &str, hearsay: Duration) 
         context.health.well();
         let Some(topic) = found.first() else { return Ok(None) };
         match topic.code {
-            Code::NONE => {
+            Code::NONE if topic.partitions > 0 => {
                 context.saw(name, true);
                 return Ok(Some(info(topic)));
             }
-            Code::UNKNOWN_TOPIC_OR_PARTITION | Code::UNKNOWN_TOPIC_HERE
-                if context.has_seen(name) && !hearsay.is_over() && !deadline.is_over() =>
+            Code::NONE | Code::UNKNOWN_TOPIC_OR_PARTITION | Code::UNKNOWN_TOPIC_HERE
+                if !deadline.is_over()
+                    && (context.may_be_new(name) || (context.has_seen(name) && !hearsay.is_over())) =>
             {
-                context.signal.wait_quietly(Duration::from_millis(50));
+                context.signal.wait_quietly(FAILOVER_PAUSE);
             }
-            Code::UNKNOWN_TOPIC_OR_PARTITION | Code::UNKNOWN_TOPIC_HERE | Code::INVALID_TOPIC => {
+            Code::NONE | Code::UNKNOWN_TOPIC_OR_PARTITION | Code::UNKNOWN_TOPIC_HERE | Code::INVALID_TOPIC => {
                 context.saw(name, false);
                 return Ok(None);
             }
@@ -100,10 +114,21 @@ pub(crate) fn require(context: &Context, client: &Arc<Client>, partition: &Topic
 pub(crate) fn range(context: &Context, client: &Arc<Client>, partition: &TopicPartition) -> Result<OffsetRange> {
     let deadline = context.question();
     let ask = |which| client.list_offset(partition, which, deadline.remaining_ms());
-    let asked = ask(BEGINNING).and_then(|start| Ok(OffsetRange { start, end: ask(END)? }));
-    let range = asked.map_err(|fault| context.error(&format!("asking what {partition} holds"), &deadline, &fault))?;
-    context.health.well();
-    Ok(range)
+    loop {
+        match ask(BEGINNING).and_then(|start| Ok(OffsetRange { start, end: ask(END)? })) {
+            Ok(range) => {
+                context.health.well();
+                return Ok(range);
+            }
+            // A new leader: it knows in a moment.
+            Err(fault) if AFTER_FAILOVER.contains(&fault.code) && !deadline.is_over() => {
+                context.signal.wait_quietly(FAILOVER_PAUSE);
+            }
+            Err(fault) => {
+                return Err(context.error(&format!("asking what {partition} holds"), &deadline, &fault));
+            }
+        }
+    }
 }
 
 /// Creates what is missing.
@@ -141,6 +166,7 @@ pub(crate) fn create(context: &Context, client: &Arc<Client>, wanted: &[TopicSpe
         context.error(&format!("creating the topics {}", names.join(", ")), &deadline, &fault)
     })?;
     let refused: Vec<&Outcome> = outcomes.iter().filter(|outcome| is_refusal(outcome)).collect();
+    missing.iter().for_each(|topic| context.has_made(&topic.name));
     match refused.first() {
         None => wait_for(context, client, &missing),
         Some(first) => Err(cannot_create(context, &refused, first, &missing, replication)),
@@ -166,24 +192,23 @@ fn is_refusal(outcome: &Outcome) -> bool {
     outcome.fault.as_ref().is_some_and(|fault| fault.code != Code::TOPIC_EXISTS)
 }
 
-/// A topic's configuration: what is said by Kafka's names wins over what both logs know.
+/// Options by Kafka's names; those given by name win.
 fn settings(topic: &TopicSpec) -> Vec<(&str, String)> {
-    let mut settings: Vec<(&str, String)> = Vec::new();
+    let mut settings = BTreeMap::new();
     if topic.cleanup == Cleanup::Compact {
-        settings.push(("cleanup.policy", "compact".to_string()));
+        settings.insert("cleanup.policy", "compact".to_string());
     }
     if let Some(time) = topic.retention_ms {
-        settings.push(("retention.ms", time.to_string()));
+        settings.insert("retention.ms", time.to_string());
     }
     if let Some(bytes) = topic.retention_bytes {
-        settings.push(("retention.bytes", bytes.to_string()));
+        settings.insert("retention.bytes", bytes.to_string());
     }
     if topic.timestamps == TimestampType::LogAppendTime {
-        settings.push(("message.timestamp.type", "LogAppendTime".to_string()));
+        settings.insert("message.timestamp.type", "LogAppendTime".to_string());
     }
-    settings.retain(|(name, _)| topic.config.iter().all(|(given, _)| given != name));
     settings.extend(topic.config.iter().map(|(name, value)| (name.as_str(), value.clone())));
-    settings
+    settings.into_iter().collect()
 }
 
 fn request<'a>(topic: &'a TopicSpec, replication: i32) -> NewTopic<'a> {
@@ -226,6 +251,7 @@ pub(crate) fn delete(context: &Context, client: &Arc<Client>, name: &str) -> Res
     context.saw(name, false);
     let deadline = context.question();
     let doing = format!("deleting the topic {name}");
+    context.has_deleted(name);
     let outcomes =
         client.delete_topic(name, deadline.remaining_ms()).map_err(|fault| context.error(&doing, &deadline, &fault))?;
     match outcomes.into_iter().find_map(|outcome| outcome.fault) {

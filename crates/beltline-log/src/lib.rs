@@ -190,6 +190,12 @@ pub trait Log: Send + Sync {
     /// Why nothing can be read or written at present; `None` when all is well. Does not block.
     fn trouble(&self) -> Option<String>;
 
+    /// Whether what it has said yes to stays unless somebody removes it. A log on this machine may lose its tail in a power
+    /// failure that other files survive.
+    fn keeps_its_tail(&self) -> bool {
+        false
+    }
+
     /// Applies retention and compaction once, and gives back what nothing needs any more; called from a background
     /// thread every few seconds.
     ///

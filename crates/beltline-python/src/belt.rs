@@ -646,8 +646,8 @@ impl Belt {
     /// What each subscription and table does right now; shape:
     ///
     /// ``{"partitions": [{"subscription", "topic", "partition", "position", "end", "in_flight", "oldest_in_flight_s",
-    /// "paused", "stalled_s"}], "tables": [{"table", "done", "total"}], "joining", "trouble"}``; ``paused`` is None or
-    /// the reason in words.
+    /// "paused", "stalled_s"}], "tables": [{"table", "ready", "partitions", "done", "total"}], "joining", "trouble"}``;
+    /// ``paused`` is None or the reason in words.
     ///
     /// Signature: () -> dict[str, Any]
     fn health<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {

@@ -7,7 +7,13 @@ use pyo3::prelude::*;
 /// The exception for an error: who must act decides about its class.
 #[cold]
 pub fn to_python(py: Python<'_>, error: Error) -> PyErr {
-    let message = error.to_string();
+    let mut message = error.to_string();
+    // Only this face knows how its settings are called.
+    if error.kind() == ErrorKind::Unauthorized && message.contains("credentials") {
+        message.push_str("; see the settings broker_credentials and ssl_context");
+    } else if error.kind() == ErrorKind::Unavailable && message.contains("ertificate") {
+        message.push_str("; see the setting ssl_context, or ssl_context= in broker_credentials");
+    }
     let name = match error.kind() {
         ErrorKind::Usage | ErrorKind::NotFound | ErrorKind::Unauthorized => "ImproperlyConfigured",
         ErrorKind::Decode => "ValueDecodeError",

@@ -30,6 +30,7 @@ pub fn options(py: Python<'_>, given: &Bound<'_, PyDict>, core: &CoreOptions) ->
         let name: String = name.extract()?;
         match name.strip_prefix(OURS) {
             Some("replication_factor") => options.replication_factor = Some(value.extract()?),
+            Some("standby_replicas") => options.keeps_standbys = value.extract::<u32>()? > 0,
             Some("observe") => options.observes = value.extract()?,
             Some("token") => options.tokens = Some(Arc::new(PythonTokens { function: value.unbind() })),
             Some(_) => {}

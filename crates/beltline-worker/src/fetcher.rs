@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use beltline_engine::LogEvent;
 use beltline_log::Log;
-use beltline_types::{Offset, TopicPartition};
+use beltline_types::{ErrorKind, Offset, TopicPartition};
 
 use crate::inbox::{Inbox, lock};
 use crate::io;
@@ -108,17 +108,23 @@ impl Fetcher {
     fn answer(&self, job: &FetchJob) -> bool {
         let event = io::fetch(&*self.log, job.fetch, &job.partition, job.offset, job.max_bytes, job.wait);
         let answered = event.is_some();
-        if let Some(event) = event {
-            self.inbox.push(event);
+        match event {
+            // Asking again is of no use: a person must act.
+            Some(LogEvent::FetchFailed { error, .. }) if error.kind() == ErrorKind::Unauthorized => {
+                self.inbox.fail(error);
+            }
+            Some(event) => self.inbox.push(event),
+            None => {}
         }
         answered
     }
 
     fn answer_look_up(&self, lookup: u64, partitions: Vec<TopicPartition>) {
-        self.inbox.push(match io::look_up(&*self.log, &self.group, &partitions) {
-            Ok(found) => LogEvent::Offsets { lookup, found },
-            Err(error) => LogEvent::OffsetsFailed { lookup, partitions, error },
-        });
+        match io::look_up(&*self.log, &self.group, &partitions) {
+            Ok(found) => self.inbox.push(LogEvent::Offsets { lookup, found }),
+            Err(error) if error.kind() == ErrorKind::Unauthorized => self.inbox.fail(error),
+            Err(error) => self.inbox.push(LogEvent::OffsetsFailed { lookup, partitions, error }),
+        }
     }
 
     /// Body of the watch thread.

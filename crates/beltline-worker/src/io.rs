@@ -147,6 +147,9 @@ pub fn restore(
     let range = log.offsets(&changelog)?;
     let (mut shard, found) = load(store, spec, partition)?;
     let (mut position, mut note) = (found.end, found.note);
+    if position > range.end && log.keeps_its_tail() {
+        return Err(shorter_than_the_store(spec, &changelog, position, range.end));
+    }
     // The log may have lost its tail in a power failure that the store survived, or a damaged shard was dropped after
     // it had given a part: only what the log confirms counts.
     if position > range.end || note.is_some() {
@@ -190,6 +193,17 @@ pub fn restore(
     }
     progress(total, total);
     Ok(Some(Restored { shard, note }))
+}
+
+/// Going on would mean a table that has forgotten what its committed positions stand for.
+fn shorter_than_the_store(spec: &TableSpec, changelog: &TopicPartition, stored: Offset, end: Offset) -> Error {
+    let (table, topic) = (&spec.name, &changelog.topic);
+    let message = format!(
+        "table {table}: {changelog} ends at offset {end}, but the table on this disk was made from it up to offset {stored}: \
+         the topic {topic} was deleted, or deleted and made anew, or brokers have lost its end; bring it back, or let the \
+         command `reset` forget the tables on this disk, and the table begins with what {topic} holds now"
+    );
+    Error::new(ErrorKind::Corrupt, message)
 }
 
 fn no_end_in_sight(spec: &TableSpec, changelog: &TopicPartition, position: Offset, end: Offset) -> Error {

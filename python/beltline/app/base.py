@@ -341,6 +341,11 @@ class App(Declarations, ServiceProxy):
                     await ready.wait()
         self.raise_failure()
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether tables are restored and tasks, timers and services have started."""
+        return self._app_service is not None and self._app_service.ready.is_set()
+
     def service_reset(self) -> None:
         """Get ready for another start."""
         self._renew()

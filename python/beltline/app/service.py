@@ -12,6 +12,8 @@ from mode.services import Service
 from beltline.exceptions import CorruptLogError, StorageError
 from beltline.streams.consumer import Consumer
 
+from .health import HealthWatch
+
 if TYPE_CHECKING:
     from beltline.types import TP
 
@@ -34,6 +36,7 @@ class AppService(Service):
     def __init__(self, app: App, **options: Any) -> None:
         self.app = app
         self.ready = asyncio.Event()
+        self._health: HealthWatch | None = None
         self._jobs: set[asyncio.Task[Any]] = set()
         super().__init__(**options)
 
@@ -58,9 +61,13 @@ class AppService(Service):
                     # cost it no second rebalance.
                     for _ in range(SUBSCRIBING_TURNS):
                         await asyncio.sleep(0)
+                    session.check_partitions()
             session.require_topics()
             session.start()
             session.serve()
+            if not app.client_only:
+                self._health = HealthWatch(app)
+                self._health.start()
         except BaseException:
             await self._abandon()
             raise
@@ -124,10 +131,13 @@ class AppService(Service):
         await app.on_stop()
         await self._stop_children()
         await cancel_all(self._jobs)
-        if app.has_session:
-            await self._drain(list(app.consumers()), loop.time() + patience * HANDLERS_SHARE)
-            await app.on_partitions_revoked.send(app.session.topic_partitions())
-            app.close_belt(max(deadline - loop.time(), 0.1))
+        try:
+            if app.has_session:
+                await self._drain(list(app.consumers()), loop.time() + patience * HANDLERS_SHARE)
+                await app.on_partitions_revoked.send(app.session.topic_partitions())
+                app.close_belt(max(deadline - loop.time(), 0.1))
+        finally:
+            self._stop_health()
 
     async def _drain(self, consumers: list[Consumer], deadline: float) -> None:
         app = self.app
@@ -151,9 +161,15 @@ class AppService(Service):
 
     async def _abandon(self) -> None:
         """Undo a start that failed half-way."""
+        self._stop_health()
         for consumer in self.app.consumers():
             await consumer.cancel()
         self.app.close_belt(0.1)
+
+    def _stop_health(self) -> None:
+        if self._health is not None:
+            self._health.stop()
+            self._health = None
 
     @property
     def label(self) -> str:

@@ -17,6 +17,7 @@ from beltline.topic_options import MissingTopic, can_be_created_elsewhere, missi
 from beltline.types import TP
 
 from .driver import Driver
+from .fitting import misfits
 
 if TYPE_CHECKING:
     from beltline._native import Guarantee, StartFrom
@@ -51,6 +52,8 @@ class BeltSession:
         clock: What timers go by.
         partitions: By name, the topics declared in this session with the partitions they really have.
         endpoint: Host and port where other processes reach the log by Kafka's protocol; None when they cannot.
+        declared: By name, how they are made.
+        may_create: Whether topics that are missing may be made.
     """
 
     def __init__(
@@ -95,6 +98,9 @@ class BeltSession:
         )
         self.clock: Clock = ManualClock() if manual_clock else SystemClock()
         self.partitions: dict[str, int] = {}
+        self.declared: dict[str, Topic] = {}
+        self._partitioner = conf.producer_partitioner
+        self.may_create = conf.topic_allow_declare
         self.started = False
         self.endpoint: str | None = None
         self._missing: list[MissingTopic] | None = None
@@ -120,9 +126,13 @@ class BeltSession:
             wanted = self.app.topics.get(name, topic)
             partitions = wanted.partitions or self.app.conf.topic_partitions
             options = options_of(wanted)
+            self.declared[name] = wanted
             try:
-                if not self.app.conf.topic_allow_declare and name not in dict(self.belt.topics()):
-                    raise ImproperlyConfigured(f"topic {name} does not exist and topic_allow_declare is off; create it")
+                if not self.may_create and name not in dict(self.belt.topics()):
+                    raise ImproperlyConfigured(
+                        f"topic {name} does not exist and topic_allow_declare is off; create it, or all that are missing "
+                        "with the command `topics apply`"
+                    )
                 self.partitions[name] = self.belt.declare_topic(name, partitions, **options._asdict())
             except ImproperlyConfigured as error:
                 if self._missing is None or not can_be_created_elsewhere(self.app.conf, error):
@@ -178,6 +188,18 @@ class BeltSession:
                 raise
             # A machine that gives no port at all; the app itself needs none.
             logger.warning("nobody can reach this app from outside: %s", error)
+    def changelogs(self) -> dict[str, str]:
+        """Return the changelogs and the tables that they belong to."""
+        return {table.changelog_topic.get_topic_name(): name for name, table in self.app.tables.items()}
+
+    def check_partitions(self) -> None:
+        """Refuse topics that do not fit the tables.
+
+        Raises:
+            ImproperlyConfigured: Both are named, and the cure.
+        """
+        for sentence in misfits(self.partitions, self.changelogs()):
+            raise ImproperlyConfigured(sentence)
 
     def topic_partitions(self) -> set[TP]:
         """Return every partition that is read here; of the embedded log, all partitions of the topics declared here."""
@@ -310,7 +332,20 @@ class BeltSession:
 
     def send_function(self) -> Callable[..., int]:
         """Return the fastest function that sends, with the arguments of `Belt.send`."""
-        return self._send_signalled if self.app.watches_sends() else self.belt.send
+        is_plain = self._partitioner is None and not self.app.watches_sends()
+        return self.belt.send if is_plain else self._send_signalled
+
+    def _place(self, topic: str, key: bytes | None, partition: int | None) -> int | None:
+        """Return the partition that the setting ``producer_partitioner`` chooses; None leaves it to murmur2."""
+        if partition is not None or self._partitioner is None or topic not in self.partitions:
+            return partition
+        everything = list(range(self.partitions[topic]))
+        chosen = self._partitioner(key, everything, list(everything))
+        if chosen not in everything:
+            raise ValueError(
+                f"producer_partitioner chose {chosen!r} for topic {topic}, which has partitions 0 to {everything[-1]}"
+            )
+        return int(chosen)
 
     def _send_signalled(
         self,
@@ -325,6 +360,7 @@ class BeltSession:
         receipt: Any = None,
     ) -> int:
         pairs = header_pairs(headers)
+        partition = self._place(topic, key, partition)
         self.app.on_produce_message.send(key=key, value=value, partition=partition, timestamp=timestamp, headers=pairs)
         return self.belt.send(
             topic,
@@ -355,6 +391,7 @@ class BeltSession:
             BufferError: The outbox is full.
         """
         send: Callable[..., Any] = self.send_function() if self.is_owner() else self.belt.send_threadsafe
+        partition = self._place(topic, key, partition)
         send(
             topic,
             key,

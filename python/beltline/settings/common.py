@@ -239,6 +239,17 @@ class BeltSettings(SettingsBase):
         minimum=0.01,
         doc="A partition with records to read that has not advanced for so long is called stalled, with the reason.",
     )
+    health_port = Setting(
+        optional(integer),
+        default=None,
+        env="BELTLINE_HEALTH_PORT",
+        minimum=0,
+        maximum=65_535,
+        default_text="none: off",
+        doc="Port of `/live` and `/ready`: 200 when all is well, 503 with JSON that names what does not advance "
+        "and why. 0 is any free one, which the log names.",
+    )
+    health_bind = Setting(text, default="0.0.0.0", env="BELTLINE_HEALTH_BIND", doc="Address that `health_port` is on.")
     queue_bytes = Setting(
         integer,
         default=64 << 20,
@@ -270,7 +281,7 @@ class BeltSettings(SettingsBase):
         one_of("earliest", "latest"),
         default="earliest",
         env="CONSUMER_AUTO_OFFSET_RESET",
-        doc="Where a partition begins that has no committed position.",
+        doc="Where a partition begins that has no committed position, or one whose records are gone.",
     )
     stream_buffer_maxsize = Setting(
         integer,

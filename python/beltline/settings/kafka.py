@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from .convert import anything, boolean, client_options, credentials, integer, kafka_url, one_of, optional, seconds, text
+from .convert import (
+    anything,
+    boolean,
+    client_options,
+    credentials,
+    integer,
+    kafka_url,
+    one_of,
+    optional,
+    seconds,
+    symbol,
+    text,
+)
 from .hiding import without_password, without_secrets
 from .setting import Effect, Setting, SettingsBase
 
@@ -179,8 +191,11 @@ class KafkaSettings(SettingsBase):
         minimum=1000,
         maximum=1_000_000_000,
     )
-    producer_partitioner = of_kafka(
-        anything, None, None, "Chooses partitions in the place of murmur2: a function of key, all, available."
+    producer_partitioner = Setting(
+        optional(symbol),
+        default=None,
+        doc="Chooses partitions in the place of murmur2, with either log: a function, or the dotted path of one, of "
+        "a key's bytes (or None) and two lists of all partitions. Changelogs do not ask it.",
     )
     producer_request_timeout = of_kafka(
         seconds,
@@ -211,7 +226,7 @@ class KafkaSettings(SettingsBase):
         integer,
         1,
         "TABLE_STANDBY_REPLICAS",
-        "On how many other workers a copy of a table's shard is kept warm.",
+        "Whether another worker keeps a copy of a table's shard warm: 0 is no, and above 1 is the same as 1.",
         minimum=0,
         maximum=1000,
     )
