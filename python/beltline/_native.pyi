@@ -130,6 +130,9 @@ class Belt:
             ImproperlyConfigured: A name Kafka would refuse, or no partitions.
         """
 
+    def expect_topic(self, name: str, partitions: int) -> None:
+        """Makes a topic known that does not exist, so that whatever needs it can be looked at before the start is refused."""
+
     def topics(self) -> list[tuple[str, int]]:
         """Every topic of the log with its number of partitions, by name."""
 
@@ -253,8 +256,8 @@ class Belt:
         """What each subscription and table does right now; shape:
 
         ``{"partitions": [{"subscription", "topic", "partition", "position", "end", "in_flight", "oldest_in_flight_s",
-        "paused", "stalled_s"}], "tables": [{"table", "done", "total"}], "joining", "trouble"}``; ``paused`` is None or
-        the reason in words.
+        "paused", "stalled_s"}], "tables": [{"table", "ready", "partitions", "done", "total"}], "joining", "trouble"}``;
+        ``paused`` is None or the reason in words.
         """
 
     def recovery(self) -> list[tuple[str, int, int, int]]:

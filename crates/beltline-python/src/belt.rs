@@ -364,7 +364,7 @@ impl Belt {
         Ok(worker.core.topic(id).map_or(partitions, |topic| topic.partitions))
     }
 
-    /// Makes a topic known that does not exist, so that whatever needs it can be looked at before the start is refused.
+    /// Makes a topic known that does not exist, to see what else is missing before the start is refused.
     ///
     /// Signature: (name: str, partitions: int) -> None
     fn expect_topic(&self, py: Python<'_>, name: String, partitions: u32) -> PyResult<()> {

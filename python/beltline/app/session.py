@@ -130,8 +130,8 @@ class BeltSession:
             try:
                 if not self.may_create and name not in dict(self.belt.topics()):
                     raise ImproperlyConfigured(
-                        f"topic {name} does not exist and topic_allow_declare is off; create it, or all that are missing "
-                        "with the command `topics apply`"
+                        f"topic {name} does not exist and topic_allow_declare is off; create it, or all that are "
+                        "missing with the command `topics apply`"
                     )
                 self.partitions[name] = self.belt.declare_topic(name, partitions, **options._asdict())
             except ImproperlyConfigured as error:
@@ -188,6 +188,7 @@ class BeltSession:
                 raise
             # A machine that gives no port at all; the app itself needs none.
             logger.warning("nobody can reach this app from outside: %s", error)
+
     def changelogs(self) -> dict[str, str]:
         """Return the changelogs and the tables that they belong to."""
         return {table.changelog_topic.get_topic_name(): name for name, table in self.app.tables.items()}
