@@ -92,6 +92,8 @@ def measure(workers: Workers, kafka: Clients, session: float, guarantee: str) ->
 
     def start(name: str) -> Worker:
         options = {"APP_ID": app, "BROKER_SESSION_TIMEOUT": session, "PROCESSING_GUARANTEE": guarantee}
+        # Outputs are written with the commit, so that a longer interval would hide what is to be seen.
+        options["BROKER_COMMIT_INTERVAL"] = 0.1
         return workers.start("sequences", name, WORKER=name, **options)
 
     one, two = start("one").wait_ready(), start("two").wait_ready()

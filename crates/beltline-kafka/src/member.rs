@@ -178,6 +178,8 @@ impl Member {
     fn on_assign(&self, entries: &[Entry]) -> Result<()> {
         let partitions: Vec<TopicPartition> = entries.iter().map(|entry| entry.partition.clone()).collect();
         let deadline = self.context.question();
+        // The question for positions lasts as long as a transaction that a dead member left open.
+        self.let_others_run(&[]);
         let positions = self.positions(&partitions);
         let mut lanes = Lanes::new();
         let assigned = (|| {
@@ -228,7 +230,7 @@ impl Member {
         Ok(())
     }
 
-    /// librdkafka holds all partitions while some wait to be given back; those that stay go on.
+    /// librdkafka holds all partitions until it has its answer to a rebalance; those that stay go on.
     fn let_others_run(&self, going: &[TopicPartition]) {
         // Holding is under way on librdkafka's main thread, and what is not held yet cannot be let go; a question that the
         // same thread answers comes behind it.

@@ -94,8 +94,8 @@ int beltline_register_assignor(rd_kafka_t *rk, const char *name, void *app) {
         return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
-/* librdkafka stops fetching every partition of a member while some of them wait to be given back. Those that stay need
- * not stand still: this lets them run on. It is rd_kafka_resume_partitions for the library's own pause. */
+/* librdkafka stops fetching every partition of a member until it has the answer to a rebalance: while some of them wait to
+ * be given back, or new ones to be taken. Those that stay need not stand still: this lets them run on. It is rd_kafka_resume_partitions for the library's own pause. */
 int beltline_resume_during_revocation(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *partitions) {
         return rd_kafka_toppars_pause_resume(rk, rd_false, RD_ASYNC, RD_KAFKA_TOPPAR_F_LIB_PAUSE, partitions);
 }
