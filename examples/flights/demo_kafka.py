@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 HERE = Path(__file__).resolve().parent
 
 WORKERS = 3
-LOOK_S = 0.5
+LOOK_S = 0.2
 
 #: One worker is killed when so much is worked off.
 KILL_AT = 0.4
@@ -163,7 +164,9 @@ def main() -> int:
     rows = list(data.flights(CACHE))
     with Cluster() as cluster, tempfile.TemporaryDirectory(prefix="beltline-flights-") as folder:
         os.environ["BROKER_URL"] = cluster.description.url
-        os.environ["FLIGHTS_DATADIR"] = str(Path(folder) / "data-loader")
+        # The app of this process, which only sends, was made before there was a broker.
+        app.conf.broker = cluster.description.url
+        app.conf.datadir = Path(folder) / "data-loader"
         kafka = Clients(cluster.description.bootstrap)
         console.print(f"Apache Kafka answers at {cluster.description.bootstrap}")
         with workers(Path(folder)) as running:
@@ -171,8 +174,11 @@ def main() -> int:
                 worker.wait_ready()
             console.print(f"{WORKERS} workers are ready")
             began = time.perf_counter()
-            asyncio.run(load(rows))
-            watch(kafka, running, len(rows))
+            # Sent while the workers work: one of them is killed in the middle of it.
+            with ThreadPoolExecutor(1) as pool:
+                loading = pool.submit(asyncio.run, load(rows))
+                watch(kafka, running, len(rows))
+                loading.result()
             seconds = time.perf_counter() - began
             for worker in running:
                 worker.stop()

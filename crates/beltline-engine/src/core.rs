@@ -192,6 +192,12 @@ impl Core {
         self.tables.spec(id)
     }
 
+    /// Whether a partition lies beyond those that its topic had when it was declared here.
+    pub fn has_grown(&self, partition: &TopicPartition) -> bool {
+        let topic = self.topics.find(&partition.topic).and_then(|id| self.topic(id));
+        topic.is_some_and(|topic| partition.partition >= topic.partitions)
+    }
+
     /// All tables.
     pub fn tables(&self) -> impl Iterator<Item = (TableId, &TableSpec)> {
         self.tables.specs()

@@ -10,7 +10,7 @@ use beltline_engine::{Core, Health, LogCommand, LogEvent, TableId, TableSpec, To
 use beltline_env::{Clock, SystemClock, spawn_thread};
 use beltline_log::{DataDirectory, Log};
 use beltline_store::Store;
-use beltline_types::{Error, ErrorKind, Result, TopicSpec};
+use beltline_types::{Error, ErrorKind, Result, TopicPartition, TopicSpec};
 
 use crate::committer::Committer;
 use crate::fetcher::{FetchJob, Fetcher};
@@ -69,6 +69,16 @@ pub struct Worker {
     directory: Option<DataDirectory>,
     events: VecDeque<LogEvent>,
     notices: Vec<String>,
+}
+
+/// Records of the new partitions would lie there unread and nobody would know.
+fn grown(new: &TopicPartition) -> Error {
+    let (topic, number) = (&new.topic, new.partition);
+    let message = format!(
+        "the topic {topic} has got more partitions since this worker started, and its partition {number} would not be read; \
+         start the worker again, after a look at the tables that belong to it: keys go to other partitions now"
+    );
+    Error::new(ErrorKind::Usage, message)
 }
 
 impl Worker {
@@ -246,7 +256,13 @@ impl Worker {
         let fatal = self.inbox.take(&mut self.events, &mut self.notices);
         let now = self.clock.monotonic();
         let mut happened = !self.events.is_empty();
+        let mut fatal = fatal;
         while let Some(event) = self.events.pop_front() {
+            if let LogEvent::Assigned(partitions) = &event
+                && let Some(new) = partitions.iter().find(|partition| self.core.has_grown(partition))
+            {
+                fatal.get_or_insert_with(|| grown(new));
+            }
             self.core.handle(event, now);
         }
         if let Some(error) = fatal {
