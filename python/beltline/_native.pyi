@@ -131,7 +131,7 @@ class Belt:
         """
 
     def expect_topic(self, name: str, partitions: int) -> None:
-        """Makes a topic known that does not exist, so that whatever needs it can be looked at before the start is refused."""
+        """Makes a topic known that does not exist, to see what else is missing before the start is refused."""
 
     def topics(self) -> list[tuple[str, int]]:
         """Every topic of the log with its number of partitions, by name."""

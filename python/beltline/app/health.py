@@ -194,7 +194,8 @@ class HealthWatch:
             return []
         age = now - snapshot.taken
         if age < self.limit + self._look_s:
-            return complaints(snapshot, now, self.limit)
+            # Only what was seen to last: meanwhile a handler may keep the loop from looking.
+            return complaints(snapshot, snapshot.taken, self.limit)
         place = where(sys._current_frames().get(self._loop_thread))
         blocked = f"a handler blocks the event loop{place}, and nothing else runs meanwhile"
         at = [Complaint(f"{name} ({consumer})", blocked, age) for name, consumer in self._held_back(snapshot)]
