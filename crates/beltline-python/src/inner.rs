@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use beltline_engine::{Core, CoreOptions, SubscriptionId, Ticket, TopicId};
+use beltline_engine::{Core, CoreOptions, Guarantee, SubscriptionId, Ticket, TopicId};
 use beltline_env::{Clock, ManualClock, SystemClock};
 use beltline_types::{Error, ErrorKind, Result};
 use beltline_worker::Worker;
@@ -237,7 +237,10 @@ impl Inner {
             let message = format!("topic {name} was not declared; make it with app.topic() first");
             return Err(Error::new(ErrorKind::NotFound, message));
         };
-        if core.outbox_is_full() {
+        // With exactly-once the commit that makes room waits for the events in flight, so these may go on up to the
+        // core's own limit, which is four times as high; no new one is handed out meanwhile.
+        let is_awaited = core.options().guarantee == Guarantee::ExactlyOnce && core.in_flight() > 0;
+        if core.outbox_is_full() && !is_awaited {
             let message = format!("topic {name}: the outbox is full; let the loop run, then send again");
             return Err(Error::new(ErrorKind::Limit, message));
         }

@@ -1,5 +1,7 @@
-//! The fetch thread reads partitions for the core; the watch thread tells it when the log has grown.
+//! The fetch thread reads partitions for the core; the watch thread tells it when the log has grown; a third one looks
+//! positions up.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -22,14 +24,16 @@ pub(crate) struct FetchJob {
     pub(crate) wait: bool,
 }
 
-enum Job {
-    Fetch(FetchJob),
-    LookUp(u64, Vec<TopicPartition>),
+/// Positions the core asked for.
+struct LookUp {
+    lookup: u64,
+    partitions: Vec<TopicPartition>,
 }
 
 #[derive(Default)]
 struct Board {
-    new: Vec<Job>,
+    new: Vec<FetchJob>,
+    look_ups: VecDeque<LookUp>,
     cancelled: Vec<u64>,
     grown: bool,
     ended: bool,
@@ -54,7 +58,7 @@ impl Fetcher {
     }
 
     pub(crate) fn fetch(&self, job: FetchJob) {
-        self.change(|board| board.new.push(Job::Fetch(job)));
+        self.change(|board| board.new.push(job));
     }
 
     pub(crate) fn cancel(&self, fetch: u64) {
@@ -62,7 +66,7 @@ impl Fetcher {
     }
 
     pub(crate) fn look_up(&self, lookup: u64, partitions: Vec<TopicPartition>) {
-        self.change(|board| board.new.push(Job::LookUp(lookup, partitions)));
+        self.change(|board| board.look_ups.push_back(LookUp { lookup, partitions }));
     }
 
     pub(crate) fn end(&self) {
@@ -85,20 +89,15 @@ impl Fetcher {
                 }
                 let cancelled = std::mem::take(&mut board.cancelled);
                 waiting.retain(|job| !cancelled.contains(&job.fetch));
-                board.new.retain(|job| !matches!(job, Job::Fetch(job) if cancelled.contains(&job.fetch)));
+                board.new.retain(|job| !cancelled.contains(&job.fetch));
                 (std::mem::take(&mut board.new), std::mem::take(&mut board.grown))
             };
             if grown {
                 waiting.retain(|job| !self.answer(job));
             }
             for job in new {
-                match job {
-                    Job::LookUp(lookup, partitions) => self.answer_look_up(lookup, partitions),
-                    Job::Fetch(job) => {
-                        if !self.answer(&job) {
-                            waiting.push(job);
-                        }
-                    }
+                if !self.answer(&job) {
+                    waiting.push(job);
                 }
             }
         }
@@ -119,11 +118,22 @@ impl Fetcher {
         answered
     }
 
-    fn answer_look_up(&self, lookup: u64, partitions: Vec<TopicPartition>) {
-        match io::look_up(&*self.log, &self.group, &partitions) {
-            Ok(found) => self.inbox.push(LogEvent::Offsets { lookup, found }),
-            Err(error) if error.kind() == ErrorKind::Unauthorized => self.inbox.fail(error),
-            Err(error) => self.inbox.push(LogEvent::OffsetsFailed { lookup, partitions, error }),
+    /// Body of the thread that looks positions up. A log may take long to answer, while a transaction of another is open
+    /// for instance, and partitions that are read already do not wait for that.
+    pub(crate) fn look_up_positions(&self) {
+        loop {
+            let next = {
+                let idle = |board: &mut Board| board.look_ups.is_empty() && !board.ended;
+                let board = self.changed.wait_while(lock(&self.board), idle);
+                let mut board = board.unwrap_or_else(std::sync::PoisonError::into_inner);
+                if board.ended { None } else { board.look_ups.pop_front() }
+            };
+            let Some(LookUp { lookup, partitions }) = next else { return };
+            match io::look_up(&*self.log, &self.group, &partitions) {
+                Ok(found) => self.inbox.push(LogEvent::Offsets { lookup, found }),
+                Err(error) if error.kind() == ErrorKind::Unauthorized => self.inbox.fail(error),
+                Err(error) => self.inbox.push(LogEvent::OffsetsFailed { lookup, partitions, error }),
+            }
         }
     }
 

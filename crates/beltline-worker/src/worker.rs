@@ -197,6 +197,8 @@ impl Worker {
         self.spawn("beltline-fetch", move || fetcher.run())?;
         let fetcher = self.threads.fetcher.clone();
         self.spawn("beltline-watch", move || fetcher.watch())?;
+        let fetcher = self.threads.fetcher.clone();
+        self.spawn("beltline-look-up", move || fetcher.look_up_positions())?;
         let committer = self.threads.committer.clone();
         self.spawn("beltline-commit", move || committer.run())?;
         for _ in 0..RESTORE_THREADS {
