@@ -10,7 +10,7 @@ CYCLES ?= 200
 WITH_KAFKA ?= $(PYTHON) tools/kafka_broker run --
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 
-.PHONY: help build demo demo-kafka test test-rust test-python chaos bench lint stub wheel clean
+.PHONY: help build demo demo-kafka test test-rust test-python test-long chaos bench lint stub wheel clean
 
 help: ## This list.
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -42,6 +42,9 @@ test-rust:
 
 test-python: build
 	PYTHONS="$(PYTHONS)" $(BIN)/python tests/interpreters.py
+
+test-long: build ## Three brokers that fail, Faust before and after, the demo on Kafka: minutes each (needs Java 17 and Maven).
+	$(BIN)/python -m pytest -q -m long
 
 chaos: build ## Workers and brokers come, go, hang and die for long: CYCLES=200 SEED=<n> (needs Java 17 and Maven).
 	$(BIN)/python tests/kafka/chaos.py --cycles $(CYCLES) $(if $(SEED),--seed $(SEED))

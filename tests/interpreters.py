@@ -57,7 +57,7 @@ def environment(python: str) -> Path:
 
 def main() -> None:
     """Run the tests."""
-    run(sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile")
+    run(sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", "-m", "not long")
     own = sys.version_info[:2]
     others = []
     for name in os.environ.get("PYTHONS", "").split():

@@ -23,12 +23,18 @@ from kafka_clients import Clients  # noqa: E402
 from workers import Workers, missing_engine  # noqa: E402
 
 
+#: Files whose tests take minutes each: another stream processor before and after ours.
+LONG_FILES = ("test_faust.py", "test_demo.py")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark everything here, so that `-m "not kafka"` leaves it out."""
+    """Mark everything here, so that `-m "not kafka"` leaves it out, and what `make test-long` runs."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.kafka)
+            if "cluster" in getattr(item, "fixturenames", ()) or item.path.name in LONG_FILES:
+                item.add_marker(pytest.mark.long)
 
 
 def run_owner(config: pytest.Config) -> int:
