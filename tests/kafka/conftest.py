@@ -22,7 +22,6 @@ from kafka_broker import Cluster, Description, shared  # noqa: E402 - its room i
 from kafka_clients import Clients  # noqa: E402
 from workers import Workers, missing_engine  # noqa: E402
 
-
 #: Files whose tests take minutes each: another stream processor before and after ours.
 LONG_FILES = ("test_faust.py", "test_demo.py")
 
