@@ -57,7 +57,7 @@ def test_a_position_that_is_gone_is_reset_as_the_setting_says(
     kafka.produce(f"{app}-in", [(b"k", b"%d" % n) for n in range(5, 10)])
     kafka.truncate(f"{app}-in", 0, 8)
     second = workers.start("copies", "one", APP_ID=app, CONSUMER_AUTO_OFFSET_RESET=reset).wait_ready()
-    second.wait_for(f"{app}-in")
+    second.wait_for("goes on at")
     kafka.produce(f"{app}-in", [(b"k", b"last")])
     until(lambda: any(one.value == b"last" for one in kafka.read(f"{app}-out")), "the last record to be copied")
     assert second.stop() == 0
