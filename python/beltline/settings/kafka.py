@@ -128,7 +128,7 @@ class KafkaSettings(SettingsBase):
         integer,
         300_000,
         "CONSUMER_METADATA_MAX_AGE_MS",
-        "Time after which the consumer asks for topics and partitions again; new topics of a pattern are found then.",
+        "Time after which the consumer asks for topics and partitions again.",
         unit="milliseconds",
         minimum=0,
     )
