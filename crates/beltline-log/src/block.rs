@@ -82,7 +82,7 @@ impl RawBlock {
             return Err(corrupt(name, self.base_offset, "fails its checksum"));
         }
         let end = self.bytes.len() - BATCH_PADDING;
-        self.bytes[end..end + CHECKSUM_BYTES].fill(0);
+        self.bytes[end..].fill(0);
         Batch::from_padded(self.base_offset, self.next_offset, self.bytes)
             .map_err(|error| corrupt(name, self.base_offset, "holds records that make no sense").with_source(error))
     }

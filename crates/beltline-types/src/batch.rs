@@ -196,7 +196,8 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// An empty vector with room for so many bytes, padding included: memory of a batch that is gone, if there is any.
+    /// A vector with room for so many bytes, padding included: memory of a batch that is gone, if there is any, with
+    /// whatever was in it.
     pub fn memory(capacity: usize) -> Vec<u8> {
         spare::take(capacity)
     }
@@ -208,6 +209,7 @@ impl Batch {
     /// [`ErrorKind::Corrupt`] when a record does not fit its bytes or offsets do not grow.
     pub fn parse(base_offset: Offset, next_offset: Offset, records: &[u8]) -> Result<Batch> {
         let mut bytes = spare::take(records.len() + BATCH_PADDING);
+        bytes.clear();
         bytes.extend_from_slice(records);
         bytes.resize(records.len() + BATCH_PADDING, 0);
         Batch::from_padded(base_offset, next_offset, bytes)
