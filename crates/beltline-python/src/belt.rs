@@ -1,34 +1,34 @@
 //! The belt: a worker that a Python thread turns.
+//!
+//! - `opening`: takes the data directory or connects to Kafka, as `open` was told
+//! - `entry`: how the rest of this crate takes a belt in hand
 
-use std::path::Path;
+mod entry;
+mod opening;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use beltline_engine::{Core, CoreOptions, Guarantee, StartFrom, SubscriptionId, TableSpec};
-use beltline_env::{Clock, ManualClock, SystemClock};
-use beltline_log::SyncPolicy;
+use beltline_engine::{Core, CoreOptions, Guarantee, StartFrom, TableSpec};
 use beltline_table::ValueForm;
 use beltline_types::{Cleanup, TimestampType, TopicSpec};
-use beltline_worker::{Local, LocalOptions, Waker};
-use pyo3::exceptions::{PyBufferError, PyRuntimeError, PyValueError};
+use beltline_worker::Waker;
+use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
+use self::opening::Place;
 use crate::endpoint;
-use crate::errors::{ForPython, raise, timed_out, to_python};
-use crate::inner::{Aftermath, Inner, Outgoing, Receiver, Record, Shared};
-use crate::raw::guarded::{Guarded, Hold};
+use crate::errors::{ForPython, raise};
+use crate::inner::{Inner, Outgoing, Receiver, Record, Shared};
+use crate::raw::guarded::Guarded;
 use crate::raw::thread::current_thread;
 use crate::subscription::Subscription;
 use crate::table::Table;
 use crate::waker::LoopWaker;
-use crate::{fork, headers, health, kafka, sleep};
-
-/// The longest wait without a look for signals.
-const SIGNAL_CHECK: Duration = Duration::from_millis(50);
+use crate::{fork, headers, health, sleep};
 
 /// One worker: log, engine core, tables and commit units, turned by the thread that called `start`.
 ///
@@ -72,102 +72,9 @@ pub struct Belt {
     made_in: u32,
 }
 
-impl Belt {
-    /// Takes the belt in hand; nothing that calls into Python may happen meanwhile.
-    ///
-    /// # Errors
-    /// `RuntimeError` in a forked child, or in another thread than the owner's.
-    #[inline]
-    pub fn enter(&self, py: Python<'_>) -> PyResult<Hold<'_, Inner>> {
-        fork::check(self.made_in)?;
-        let owner = self.owner.load(Ordering::Relaxed);
-        if owner != 0 && owner != current_thread() {
-            return Err(wrong_thread());
-        }
-        self.inner.hold(py, "the belt")
-    }
-
-    /// As [`Belt::enter`], where an error would only lead to a slower way that reports it.
-    #[inline(always)]
-    pub fn try_enter(&self, py: Python<'_>) -> Option<Hold<'_, Inner>> {
-        if self.made_in != fork::generation() || self.owner.load(Ordering::Relaxed) != current_thread() {
-            return None;
-        }
-        self.inner.try_hold(py)
-    }
-
-    /// One turn: events in, commands out, then callbacks and sleepers.
-    pub fn turn_once(&self, py: Python<'_>) -> PyResult<bool> {
-        let aftermath = self.enter(py)?.turn(&self.shared);
-        let happened = aftermath.happened || !aftermath.reports.is_empty();
-        self.settle(py, aftermath)?;
-        Ok(happened)
-    }
-
-    /// What a turn has left to do: it calls into Python.
-    fn settle(&self, py: Python<'_>, aftermath: Aftermath) -> PyResult<()> {
-        sleep::resolve(py, aftermath.sleepers);
-        aftermath.reports.into_iter().for_each(|report| report.tell(py));
-        if !aftermath.notices.is_empty() {
-            let logger = py.import("logging")?.call_method1(intern!(py, "getLogger"), ("beltline.engine",))?;
-            for notice in aftermath.notices {
-                logger.call_method1(intern!(py, "warning"), ("%s", notice))?;
-            }
-        }
-        aftermath.failure.map_or(Ok(()), |error| Err(to_python(py, error)))
-    }
-
-    /// Wakes consumers that may have something to do.
-    pub fn wake_streams(&self, py: Python<'_>) -> PyResult<()> {
-        let sleepers = self.enter(py)?.take_sleepers(false);
-        sleep::resolve(py, sleepers);
-        Ok(())
-    }
-
-    /// Ends a subscription.
-    pub fn unsubscribe(&self, py: Python<'_>, id: SubscriptionId) -> PyResult<()> {
-        let mut inner = self.enter(py)?;
-        if let Ok(core) = inner.core_mut() {
-            core.unsubscribe(id);
-        }
-        drop(inner);
-        self.wake_streams(py)
-    }
-
-    /// Sleeps without the interpreter lock until a turn has something to do, at most `longest`.
-    pub fn sleep(&self, py: Python<'_>, longest: Duration) -> PyResult<()> {
-        let mut inner = self.enter(py)?;
-        let worker = inner.worker_mut().for_python(py)?;
-        py.detach(|| worker.wait(longest.min(SIGNAL_CHECK)));
-        drop(inner);
-        py.check_signals()
-    }
-}
-
-#[cold]
-fn wrong_thread() -> PyErr {
-    PyRuntimeError::new_err(
-        "a belt, its streams and its tables belong to the thread that started them; from another thread use \
-         send_threadsafe, or loop.call_soon_threadsafe for anything else",
-    )
-}
-
 fn duration_of(value: f64, what: &str) -> PyResult<Duration> {
     Duration::try_from_secs_f64(value)
         .map_err(|_| PyValueError::new_err(format!("{what}={value}: seconds from 0 up are wanted")))
-}
-
-fn sync_policy(py: Python<'_>, sync: &str, interval_ms: u64) -> PyResult<SyncPolicy> {
-    match sync {
-        "always" => Ok(SyncPolicy::Always),
-        "interval" => Ok(SyncPolicy::Interval(Duration::from_millis(interval_ms.max(1)))),
-        "never" => Ok(SyncPolicy::Never),
-        other => Err(raise(
-            py,
-            "ImproperlyConfigured",
-            format!("sync={other:?}: it is one of \"always\", \"interval\" and \"never\""),
-        )),
-    }
 }
 
 #[pymethods]
@@ -257,7 +164,7 @@ impl Belt {
         manual_clock: bool,
         kafka: Option<Bound<'_, PyDict>>,
     ) -> PyResult<()> {
-        let sync = sync_policy(py, sync, sync_interval_ms)?;
+        let place = Place { directory, sync: opening::sync_policy(py, sync, sync_interval_ms)?, manual_clock, kafka };
         let mut inner = self.enter(py)?;
         if inner.core().is_some() {
             return Err(raise(py, "ImproperlyConfigured", "the belt was opened before; make a new one".to_owned()));
@@ -265,36 +172,7 @@ impl Belt {
         let waker_shared = self.shared.clone();
         let waker: Waker = Arc::new(move || waker_shared.waker.wake());
         let options = inner.options.clone();
-        let (local, clock) = match directory {
-            None if kafka.is_some() => {
-                let message = "a belt on Kafka needs a directory for copies of its tables".to_owned();
-                return Err(raise(py, "ImproperlyConfigured", message));
-            }
-            Some(_) if manual_clock => {
-                let message = "a clock moved by hand is for belts in memory: directory=None".to_owned();
-                return Err(raise(py, "ImproperlyConfigured", message));
-            }
-            Some(directory) => {
-                let arguments: Vec<String> = py.import("sys")?.getattr("argv")?.extract().unwrap_or_default();
-                let (directory, holder) = (Path::new(&directory), arguments.join(" "));
-                let opened = match kafka {
-                    Some(given) => {
-                        let given = kafka::options(py, &given, &options)?;
-                        py.detach(|| kafka::open(given, directory, &holder))
-                    }
-                    None => py.detach(|| Local::open(directory, &LocalOptions { sync, holder })),
-                };
-                (opened.for_python(py)?, None)
-            }
-            None => {
-                let manual = manual_clock.then(|| Arc::new(ManualClock::default()));
-                let clock: Arc<dyn Clock> = match &manual {
-                    Some(manual) => manual.clone(),
-                    None => Arc::new(SystemClock::default()),
-                };
-                (Local::in_memory(clock).for_python(py)?, manual)
-            }
-        };
+        let (local, clock) = opening::open(py, place, &options)?;
         inner.worker = Some(local.into_worker(options, waker).for_python(py)?);
         inner.clock = clock;
         Ok(())
@@ -586,24 +464,7 @@ impl Belt {
     /// Signature: (timeout_s: float = 30.0) -> None
     #[pyo3(signature = (timeout_s = 30.0))]
     fn commit(&self, py: Python<'_>, timeout_s: f64) -> PyResult<()> {
-        let clock = SystemClock::default();
-        let until = clock.monotonic() + duration_of(timeout_s, "timeout_s")?;
-        loop {
-            self.enter(py)?.core_mut().for_python(py)?.request_commit();
-            let happened = self.turn_once(py)?;
-            if !self.enter(py)?.core().is_some_and(|core| core.has_uncommitted()) {
-                return Ok(());
-            }
-            let now = clock.monotonic();
-            if now >= until {
-                let in_flight = self.enter(py)?.core().map_or(0, |core| core.in_flight());
-                let message = format!("no commit within {timeout_s} s: {in_flight} events are not finished");
-                return Err(timed_out(message));
-            }
-            if !happened {
-                self.sleep(py, until - now)?;
-            }
-        }
+        self.commit_within(py, duration_of(timeout_s, "timeout_s")?)
     }
 
     /// A number that is another one whenever something else is ours.
