@@ -118,7 +118,9 @@ impl KafkaOptions {
             group_instance_id: None,
             guarantee: Guarantee::default(),
             transactional_id: None,
-            session_timeout: Duration::from_secs(10),
+            // Brokers that come back after longer than this know a member that is no more, and nobody reads until they
+            // give it up; eight seconds are as much as keeps that below ten.
+            session_timeout: Duration::from_secs(8),
             heartbeat_interval: Duration::from_millis(500),
             rebalance_timeout: Duration::from_secs(60),
             linger: Duration::from_millis(5),

@@ -90,10 +90,11 @@ class KafkaSettings(SettingsBase):
     )
     broker_session_timeout = of_kafka(
         seconds,
-        10.0,
+        8.0,
         "BROKER_SESSION_TIMEOUT",
-        "Silence after which a member is out and others take over. Not above `broker_request_timeout`.",
-        default_text="10.0 (Faust: 60)",
+        "Silence after which a member is out and others take over; also how long a worker waits for itself when all "
+        "brokers were gone for longer. Not above `broker_request_timeout`.",
+        default_text="8.0 (Faust: 60)",
         unit="seconds",
         minimum=0.001,
         maximum=3600,
