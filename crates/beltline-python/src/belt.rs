@@ -20,6 +20,7 @@ use pyo3::types::{PyDict, PyList};
 use crate::endpoint;
 use crate::errors::{ForPython, raise, timed_out, to_python};
 use crate::inner::{Aftermath, Inner, Outgoing, Receiver, Record, Shared};
+use crate::raw::context;
 use crate::raw::guarded::{Guarded, Hold};
 use crate::raw::thread::current_thread;
 use crate::subscription::Subscription;
@@ -528,7 +529,8 @@ impl Belt {
         let headers = headers::from_python(headers)?;
         let record = Outgoing { topic, key, value, partition, timestamp, headers: &headers };
         let mut inner = self.enter(py)?;
-        let partition = inner.send(&record, Receiver::of(on_delivery, receipt)).for_python(py)?;
+        let receiver = Receiver::of(on_delivery, receipt);
+        let partition = inner.send(&record, receiver, || context::current_partition(py).is_some()).for_python(py)?;
         if inner.core().is_some_and(|core| core.wants_turn()) {
             self.shared.waker.wake();
         }
