@@ -1,7 +1,7 @@
 //! The log itself: what callers ask goes to the part that knows.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -149,6 +149,9 @@ impl Shared {
             let producer = lock(&self.producer_client).clone();
             if let Some(client) = producer {
                 client.poll(0);
+                if self.is_committing() {
+                    client.look_for_coordinators();
+                }
             }
             let member = lock(&self.member).clone();
             if let Some(member) = member {
@@ -161,6 +164,11 @@ impl Shared {
                 }
             }
         }
+    }
+
+    /// Whether somebody has the producer in hand.
+    fn is_committing(&self) -> bool {
+        matches!(self.producer.try_lock(), Err(TryLockError::WouldBlock))
     }
 
     /// A handle that belongs to a group without being its member.
@@ -258,6 +266,7 @@ impl Shared {
         let mut slot = lock(&self.producer);
         if slot.is_none() {
             *slot = Some(exactly_once::producer(context, &self.reader.client, &deadline)?);
+            self.keep(&slot);
         }
         let committed =
             exactly_once::commit(context, &mut slot, member, || self.is_outdated(request), request, &deadline);

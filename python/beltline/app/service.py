@@ -91,11 +91,14 @@ class AppService(Service):
             return app.open_belt()
         opening = asyncio.ensure_future(asyncio.to_thread(app.open_belt, patience=health.waits_for_brokers))
         try:
-            return await asyncio.shield(opening)
+            await asyncio.wait([opening])
         except asyncio.CancelledError:
             health.give_up()
             await asyncio.wait([opening])
+            # Whoever asked for the end is not told that no broker came.
+            opening.exception()
             raise
+        return opening.result()
 
     async def _prepare(self, session: BeltSession) -> None:
         """Declare topics and attach tables.
