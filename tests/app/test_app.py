@@ -447,6 +447,42 @@ async def test_outputs_of_one_event_that_no_outbox_can_hold_are_an_error_of_its_
     assert done == [0, 2]
 
 
+async def test_a_commit_that_waits_for_many_grouped_events_finds_room_for_all_of_them() -> None:
+    app = make_app(outbox_bytes=4096, processing_guarantee="exactly_once")
+    orders = app.topic("orders", value_type=str, partitions=1)
+    noise = app.topic("noise", value_type=str, partitions=1)
+    seen: list[str] = []
+
+    async def first_letters(value: str) -> str:
+        # Slower than the other agent, so that a commit has to wait for all that this one has read already.
+        await asyncio.sleep(0)
+        return value[:2]
+
+    @app.agent(orders)
+    async def ahead(stream: bl.Stream[str]) -> None:
+        async for _ in stream:
+            pass
+
+    @app.agent(orders)
+    async def group(stream: bl.Stream[str]) -> None:
+        async for value in stream.group_by(first_letters, name="letters"):
+            seen.append(value)
+
+    async def make_noise() -> None:
+        for _ in range(100):
+            await noise.send(value="x" * 500)
+
+    given = [f"{number:03} {'x' * 200}" for number in range(500)]
+    async with app:
+        noisy = asyncio.create_task(make_noise())
+        for value in given:
+            await orders.send(value=value)
+        await noisy
+        await app.wait_idle()
+    assert sorted(seen) == given
+    assert not app.recent_failures
+
+
 async def test_data_directory_is_free_after_a_stop_and_held_before(tmp_path: Any) -> None:
     first = make_app(broker="embedded://", datadir=tmp_path / "data")
     second = make_app(broker="embedded://", datadir=tmp_path / "data")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import signal
@@ -13,7 +14,7 @@ from typing import Any, Final, Self
 
 from checker import Sequences, check_sequences
 from confluent_kafka import Producer
-from kafka_broker import Cluster
+from kafka_broker import Cluster, Node
 from kafka_clients import PATIENCE_S, Clients, Seen, until
 from workers import READY, Worker, Workers
 
@@ -34,6 +35,15 @@ SLACK: Final = 4
 
 #: How long to wait between two disturbances: sometimes in the middle of a rebalance, sometimes long after.
 PAUSES_S: Final = (0.1, 0.5, 1.5, 3.0)
+
+#: How long a broker is away; what happens meanwhile happens with two of three.
+AWAY_S: Final = (0.5, 2.0, 5.0)
+
+#: So often is looked whether something is due.
+LOOK_S: Final = 0.1
+
+#: A worker that was asked to end has ended by then.
+LEAVING_S: Final = 90.0
 
 
 class Load:
@@ -96,11 +106,22 @@ def step(key: str, n: int) -> bytes:
 
 @dataclass
 class Running:
-    """A worker in the play, and since when it sleeps, if it does."""
+    """A worker in the play, and since when it sleeps or was asked to end, if it does or was."""
 
     worker: Worker
     paused_since: float | None = None
     has_slept: bool = False
+    leaving_since: float | None = None
+    was_ready: bool = False
+
+
+@dataclass
+class Away:
+    """A broker that is not there, and when it comes back."""
+
+    node: Node
+    back_at: float
+    has_started: bool = False
 
 
 class Churn:
@@ -136,6 +157,8 @@ class Churn:
         self.say = say
         self.random = random.Random(seed)
         self.running: list[Running] = []
+        self.leaving: list[Running] = []
+        self.away: Away | None = None
         self.disturbances = 0
         self.has_bounded_window = cluster is None
         self._number = 0
@@ -152,8 +175,8 @@ class Churn:
         with Load(self.kafka, f"{self.app_id}-in") as load:
             for cycle in range(cycles):
                 self.say(f"{cycle + 1}/{cycles}: {self.disturb()}")
-                time.sleep(self.random.choice(PAUSES_S))
-                self.wake_sleepers(SESSION_S + BEYOND_S)
+                self.pass_time(self.random.choice(PAUSES_S))
+            self.mend_brokers()
             sent = load.stop()
         self.calm()
         return self.check(sent)
@@ -171,7 +194,7 @@ class Churn:
             deeds += [self.leave, self.pause]
         if awake:
             deeds += [self.kill]
-        if self.cluster is not None:
+        if self.cluster is not None and self.away is None:
             deeds += [self.break_a_broker, self.break_a_broker]
         return self.random.choice(deeds or [self.more])()
 
@@ -181,8 +204,8 @@ class Churn:
 
     def join(self) -> Worker:
         """Start a worker with a data directory that one before it may have had."""
-        used = {one.worker.name.partition("/")[2] for one in self.running}
-        name = next(slot for slot in (f"slot-{number}" for number in range(MAX_WORKERS + 1)) if slot not in used)
+        used = {one.worker.name.partition("/")[2] for one in (*self.running, *self.leaving)}
+        name = next(slot for slot in map("slot-{}".format, itertools.count()) if slot not in used)
         self._number += 1
         worker = self.workers.start(
             "sequences",
@@ -200,14 +223,27 @@ class Churn:
         return worker
 
     def leave(self) -> str:
-        """A worker ends in order."""
+        """A worker is asked to end in order; the play goes on meanwhile."""
         one = self.random.choice([one for one in self.running if one.paused_since is None])
         self.running.remove(one)
-        # Python still loads: nobody listens to the signal yet, which then ends the process by itself.
-        allowed = (0,) if READY in one.worker.output else (0, -signal.SIGTERM)
-        code = one.worker.stop()
-        assert code in allowed, f"{one.worker.name} ended with {code}:\n{one.worker.output[-6000:]}"
+        one.was_ready, one.leaving_since = READY in one.worker.output, time.monotonic()
+        one.worker.process.terminate()
+        self.leaving.append(one)
         return f"{one.worker.name} leaves"
+
+    def see_off(self) -> None:
+        """Look at how workers ended that were asked to."""
+        for one in list(self.leaving):
+            assert one.leaving_since is not None
+            if one.worker.is_running:
+                waited = time.monotonic() - one.leaving_since
+                assert waited < LEAVING_S, f"{one.worker.name} does not end:\n{one.worker.output[-6000:]}"
+                continue
+            self.leaving.remove(one)
+            # Python still loaded: nobody listened to the signal yet, which then ends the process by itself.
+            allowed = (0,) if one.was_ready else (0, -signal.SIGTERM)
+            code = one.worker.end()
+            assert code in allowed, f"{one.worker.name} ended with {code}:\n{one.worker.output[-6000:]}"
 
     def kill(self) -> str:
         """A worker dies; the last one is followed by another."""
@@ -232,11 +268,42 @@ class Churn:
         node = self.random.choice(self.cluster.nodes)
         deed = self.random.choice(["killed", "stopped", "paused"])
         {"killed": node.kill, "stopped": node.stop, "paused": node.pause}[deed]()
-        time.sleep(self.random.choice(PAUSES_S) + 1)
-        node.resume()
-        node.start()
-        self.cluster.wait_ready()
-        return f"broker {node.plan.node_id} was {deed}"
+        self.away = Away(node, time.monotonic() + self.random.choice(AWAY_S))
+        return f"broker {node.plan.node_id} is {deed}"
+
+    def bring_back(self) -> None:
+        """Have the broker that is away come back when its time is over; the next one may go when it knows all others."""
+        away = self.away
+        if away is None or time.monotonic() < away.back_at:
+            return
+        assert self.cluster is not None
+        if not away.has_started:
+            away.node.resume()
+            away.node.start()
+            away.has_started = True
+        elif self.cluster.is_ready():
+            self.away = None
+
+    def mend_brokers(self) -> None:
+        """Wait until all brokers are there."""
+        if self.cluster is not None:
+            for node in self.cluster.nodes:
+                node.resume()
+                node.start()
+            self.cluster.wait_ready()
+        self.away = None
+
+    def pass_time(self, seconds: float) -> None:
+        """Let the play go on for so long, and see to what is due meanwhile."""
+        end = time.monotonic() + seconds
+        while True:
+            self.bring_back()
+            self.see_off()
+            self.wake_sleepers(SESSION_S + BEYOND_S)
+            left = end - time.monotonic()
+            if left <= 0:
+                return
+            time.sleep(min(left, LOOK_S))
 
     def wake_sleepers(self, after_s: float) -> None:
         """Wake workers that have slept for long enough, and replace those that ended because of it."""
@@ -255,6 +322,7 @@ class Churn:
     def calm(self) -> None:
         """Let everything come to its end: all steps worked off, all workers gone in order."""
         self.wake_sleepers(0)
+        until(self.all_have_left, "workers to end that were asked to", timeout=LEAVING_S)
         try:
             until(self.is_done, f"the lag of {self.app_id} to become 0", timeout=2 * PATIENCE_S)
         except AssertionError:
@@ -263,6 +331,11 @@ class Churn:
             raise
         for one in self.running:
             assert one.worker.wait_ready().stop() == 0, one.worker.output[-6000:]
+
+    def all_have_left(self) -> bool:
+        """Whether nobody is on the way out."""
+        self.see_off()
+        return not self.leaving
 
     def is_done(self) -> bool:
         """Whether every step is worked off and committed; the last worker is followed by another."""

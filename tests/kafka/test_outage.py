@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 
 import pytest
 from checker import check_sequences, check_totals, last_values, word_totals
 from churn import Load, taken
 from kafka_broker import Cluster
+from kafka_broker.cluster import free_ports
 from kafka_clients import Clients, until
 from test_words import PARTITIONS, changelog, some_lines, wait_until_done, write
 from workers import Workers
@@ -120,6 +125,61 @@ def test_a_changelog_that_lost_its_beginning_is_read_from_where_it_begins(
     until(lambda: expected.items() <= last_values(kafka.read(changelog(app))).items(), "the words to be counted on")
     assert worker.stop() == 0
     check_totals(last_values(kafka.read(changelog(app))), {**rest, **expected})
+
+
+def test_a_changelog_that_is_cut_while_it_is_restored_is_read_from_where_it_begins_then(
+    workers: Workers, kafka: Clients, names: Names
+) -> None:
+    app = names("app")
+    counted(workers, kafka, app, ["first"])
+    kafka.configure(changelog(app), cleanup_policy="compact,delete")
+    # Much to read, and slowly, so that the cut finds the restore in the middle.
+    filling = b"1" + b" " * 2000
+    partition = next(record.partition for record in kafka.read(changelog(app)))
+    kafka.produce(changelog(app), [(b'"w%d"' % n, filling, partition) for n in range(20_000)])
+    kafka.produce(changelog(app), [(b'"last"', b"7", partition)])
+    end = kafka.ends(changelog(app))[partition]
+    shutil.rmtree(workers.directory / "one")
+    slowly = {"fetch.max.bytes": 100_000, "consumer.max.partition.fetch.bytes": 50_000, "queued.min.messages": 10}
+    options = {"BELTLINE_BROKER_OPTIONS": json.dumps(slowly), "BELTLINE_HEALTH_PORT": free_ports(1)[0]}
+    worker = workers.start("words", "one", APP_ID=app, **options)
+    until(lambda: 0 < restored(options["BELTLINE_HEALTH_PORT"]) < end // 2, "the restore to be under way")
+    kafka.truncate(changelog(app), partition, end - 10)
+    write(kafka, app, ["last"])
+    worker.wait_ready()
+    until(lambda: last_values(kafka.read(changelog(app))).get("last") == 8, "the word to be counted on")
+    assert worker.stop() == 0
+    assert "Traceback" not in worker.output
+
+
+def restored(health_port: int) -> int:
+    """Return how many offsets `/ready` calls restored."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{health_port}/ready", timeout=5):
+            return 0
+    except urllib.error.HTTPError as error:
+        found = re.search(r"(\d+) of \d+ offsets are restored", error.read().decode())
+        return int(found[1]) if found else 0
+    except OSError:
+        return 0
+
+
+def test_a_changelog_that_is_made_anew_under_a_worker_ends_it_with_its_name(
+    workers: Workers, kafka: Clients, names: Names
+) -> None:
+    app = names("app")
+    write(kafka, app, some_lines(50))
+    worker = workers.start("words", "one", APP_ID=app).wait_ready()
+    wait_until_done(kafka, app, word_totals(some_lines(50)))
+    kafka.delete(changelog(app))
+    kafka.create(changelog(app), partitions=PARTITIONS, config={"cleanup.policy": "compact"})
+    write(kafka, app, some_lines(50, seed=2))
+    assert worker.end() != 0
+    assert f"{changelog(app)} was deleted and made anew" in worker.output
+    again = workers.start("words", "one", APP_ID=app)
+    assert again.end() != 0
+    assert changelog(app) in again.output
+    assert "Traceback" not in worker.output + again.output
 
 
 def test_partition_counts_that_do_not_fit_are_named_with_the_cure(

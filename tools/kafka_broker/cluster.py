@@ -103,6 +103,10 @@ class Cluster:
         for node in running:
             node.wait_ready(len(running))
 
+    def is_ready(self) -> bool:
+        """Whether every node runs and sees all others, without waiting."""
+        return all(node.sees(self.count) for node in self.nodes)
+
     def close(self) -> None:
         """End all nodes and remove their data. Idempotent."""
         atexit.unregister(self.close)

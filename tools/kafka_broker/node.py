@@ -114,11 +114,17 @@ class Node:
         while time.monotonic() < deadline:
             if not self.is_running:
                 raise BrokerError(f"the broker ended at its start:\n{self.log_end()}")
-            with contextlib.suppress(OSError):
-                if len(wire.brokers(self.plan.ports["PLAINTEXT"])) >= nodes:
-                    return
+            if self.sees(nodes):
+                return
             time.sleep(LOOK_S)
         raise BrokerError(f"the broker did not answer within {START_TIMEOUT_S:g} s:\n{self.log_end()}")
+
+    def sees(self, nodes: int) -> bool:
+        """Whether it answers a metadata request that names so many brokers."""
+        try:
+            return len(wire.brokers(self.plan.ports["PLAINTEXT"])) >= nodes
+        except OSError:
+            return False
 
     def stop(self) -> None:
         """End it in order (SIGTERM); kill it when that takes too long. Idempotent."""

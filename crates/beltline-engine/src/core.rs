@@ -100,6 +100,8 @@ pub struct Core {
     pub(crate) subscriptions: Vec<Subscription>,
     pub(crate) tables: Tables,
     pub(crate) outbox: Outbox,
+    /// What the outbox held when a drain last handed out an event, which may send as much as any other.
+    pub(crate) outbox_floor: usize,
     pub(crate) clock: CommitClock,
     pub(crate) group: Group,
     pub(crate) phase: Phase,
@@ -132,6 +134,7 @@ impl Core {
             subscriptions: Vec::new(),
             tables: Tables::default(),
             outbox: Outbox::default(),
+            outbox_floor: 0,
             clock,
             group: Group::default(),
             phase: Phase::Running,
@@ -406,7 +409,8 @@ impl Core {
             return Err(Error::new(ErrorKind::NotFound, message));
         };
         let record = Outgoing { partition, key, value, headers, timestamp };
-        let sent = self.outbox.push(topic, info, &record, self.options.outbox_refusal_bytes())?;
+        let refusal_bytes = self.options.outbox_refusal_bytes(self.outbox_floor);
+        let sent = self.outbox.push(topic, info, &record, refusal_bytes)?;
         self.counters.sends += 1;
         self.clock.touch();
         if self.outbox.bytes() >= self.options.commit_bytes {

@@ -47,8 +47,8 @@ pub struct CoreOptions {
     pub queue_bytes: usize,
     /// The most one fetch asks for.
     pub fetch_max_bytes: usize,
-    /// No new event is handed out while outputs waiting for a commit hold more than this; a send is
-    /// refused beyond four times as much.
+    /// No new event is handed out while outputs waiting for a commit hold more than this, but for events that an
+    /// exactly-once commit waits for; a send is refused beyond four times as much since the last event was handed out.
     pub outbox_bytes: usize,
     /// Where a group without a committed position begins.
     pub start: StartFrom,
@@ -83,8 +83,8 @@ impl CoreOptions {
         Duration::from_millis(self.commit_interval_ms.unwrap_or(default_ms))
     }
 
-    /// Bytes beyond which a send is refused.
-    pub(crate) fn outbox_refusal_bytes(&self) -> usize {
-        self.outbox_bytes.saturating_mul(4).min(u32::MAX as usize / 2)
+    /// Bytes beyond which a send is refused, when the outbox held `floor` as the last event was handed out.
+    pub(crate) fn outbox_refusal_bytes(&self, floor: usize) -> usize {
+        floor.saturating_add(self.outbox_bytes.saturating_mul(4)).min(u32::MAX as usize / 2)
     }
 }

@@ -89,6 +89,7 @@ impl Core {
         let topics = &self.topics;
         let (mut appends, sends) =
             self.outbox.take(|id| topics.get(id).map_or_else(|| "".into(), |info| info.name.clone()));
+        self.outbox_floor = 0;
         let tables = self.tables.seal(&mut appends);
         if self.must_drain() {
             self.add_witnesses(&mut positions, &tables);
@@ -200,6 +201,7 @@ impl Core {
     pub(crate) fn roll_back(&mut self) {
         let sealed = self.clock.unit.take().map(|unit| unit.sends).unwrap_or_default();
         let (_, unsealed) = self.outbox.take(|_| "".into());
+        self.outbox_floor = 0;
         for sends in sealed.iter().chain(&unsealed) {
             self.receipts.push_back(sends.receipt(None));
         }
@@ -254,14 +256,24 @@ impl Core {
         match self.phase {
             // What is handed out now would be taken back.
             Phase::Running if self.group.rollback_due => Next::Wait,
-            Phase::Running if self.clock.draining_since().is_some() => self.take(id, true),
+            Phase::Running if self.clock.draining_since().is_some() => self.take_for_drain(id),
             Phase::Running => Next::Wait,
-            Phase::Stopping { .. } if self.must_drain() => match self.take(id, true) {
+            Phase::Stopping { .. } if self.must_drain() => match self.take_for_drain(id) {
                 Next::Wait => Next::Closed,
                 next => next,
             },
             _ => Next::Closed,
         }
+    }
+
+    /// An event that a commit waits for, because another reader of its partition is ahead: it is handed out however full the
+    /// outbox is, and may send on top of that. How far readers can be apart is limited by what is fetched ahead.
+    fn take_for_drain(&mut self, id: SubscriptionId) -> Next {
+        let next = self.take(id, true);
+        if matches!(next, Next::Event(_)) {
+            self.outbox_floor = self.outbox.bytes();
+        }
+        next
     }
 
     /// One step of stopping: finish what is in flight, write the last unit.

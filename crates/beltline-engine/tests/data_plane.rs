@@ -268,6 +268,37 @@ fn a_full_outbox_holds_events_back_and_finally_refuses() {
 }
 
 #[test]
+fn events_that_a_commit_waits_for_may_send_however_full_the_outbox_is() {
+    let options = beltline_engine::CoreOptions { outbox_bytes: 1000, ..options(Guarantee::ExactlyOnce) };
+    let mut bench = Bench::new(options);
+    let (topic, out) = (bench.topic("in", 1), bench.topic("out", 1));
+    let ahead = bench.core.subscribe("ahead", &[topic]).unwrap();
+    let behind = bench.core.subscribe("behind", &[topic]).unwrap();
+    bench.write("in", 0, &["x"; 50]);
+    bench.turn();
+    while let Next::Event(ticket) = bench.core.next(ahead) {
+        bench.core.done(ticket);
+    }
+    // Each of these sends more than the outbox takes, and no commit is possible before the last one.
+    let mut events = 0;
+    while let Next::Event(ticket) = bench.core.next(behind) {
+        bench.core.emit(out, Some(0), None, Some(&[0; 1500]), &[], -1).unwrap();
+        bench.core.done(ticket);
+        bench.pass(100);
+        events += 1;
+    }
+    assert_eq!(events, 50);
+    assert_eq!(bench.accept().request.appends[0].records.len(), 50);
+    assert_eq!(bench.committed[&TopicPartition::new("in", 0)], 50);
+    // One event alone has its limit as ever.
+    bench.write("in", 0, &["x"]);
+    bench.pass(100);
+    bench.event(behind);
+    let sends = (0..100).take_while(|_| bench.core.emit(out, Some(0), None, Some(&[0; 500]), &[], -1).is_ok());
+    assert!((4..=8).contains(&sends.count()));
+}
+
+#[test]
 fn events_wait_for_the_shards_of_their_partition_only() {
     let mut bench = bench();
     bench.hold_restores = true;

@@ -1,4 +1,4 @@
-//! Commits at least once: records first, then the positions.
+//! Commits at least once: records first, then the positions, which a member sends by way of `positions`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,16 +8,11 @@ use beltline_types::{Append, Appended, Error, ErrorKind, Offset, Result, TopicPa
 use crate::context::Context;
 use crate::errors::{is_rebalance, is_transient};
 use crate::health::Deadline;
-use crate::member::Member;
 use crate::producer::Producer;
 use crate::raw::client::Client;
 use crate::raw::code::{Code, Fault};
 use crate::raw::list::PartitionList;
-use crate::raw::queue::Queue;
-
-/// How long positions wait for a rebalance to end. Records are written already; positions that are not will be with the
-/// next unit, or their records are read once more.
-const PATIENCE: Duration = Duration::from_secs(5);
+use crate::raw::queue::{Event, Queue};
 
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -44,44 +39,23 @@ fn unanswered(producer: &Producer, doing: &str, deadline: &Deadline, fault: &Fau
     producer.context().error(doing, deadline, fatal.as_ref().unwrap_or(fault))
 }
 
-/// Commits positions as a member of the group, or for a group without members.
-pub(crate) fn commit_offsets(
+/// Commits positions of a group that has no members.
+pub(crate) fn commit_outside(
     context: &Context,
-    member: Option<&Arc<Member>>,
-    outside: impl FnOnce() -> Result<Arc<Client>>,
-    is_outdated: impl Fn() -> bool,
+    client: &Arc<Client>,
     offsets: &[(TopicPartition, Offset)],
     deadline: &Deadline,
 ) -> Result<()> {
-    let client = match member {
-        Some(member) => member.client().clone(),
-        None => outside()?,
-    };
-    let patience = context.deadline(PATIENCE.min(deadline.remaining()));
     loop {
-        // What others read by now is theirs to commit.
-        let mine = |partition: &TopicPartition| member.is_none_or(|member| member.owns(partition));
-        let list: Vec<(&TopicPartition, Offset)> = offsets
-            .iter()
-            .filter(|(partition, _)| mine(partition))
-            .map(|(partition, offset)| (partition, *offset))
-            .collect();
-        // Records are written already, so what was lost meanwhile is only left out.
-        if list.is_empty() || is_outdated() {
-            return Ok(());
-        }
-        let Err(fault) = commit_once(&client, list, deadline) else {
+        let Err(fault) = commit_once(client, offsets, deadline) else {
             context.health.well();
             return Ok(());
         };
-        if is_rebalance(fault.code) && member.is_some() {
-            if patience.is_over() {
-                return Ok(());
-            }
-        } else if is_rebalance(fault.code) {
+        if is_rebalance(fault.code) {
             let sentence = "the group has members, so its positions can only be moved by them; stop its workers first";
             return Err(Error::new(ErrorKind::Aborted, sentence));
-        } else if !is_transient(fault.code) || deadline.is_over() {
+        }
+        if !is_transient(fault.code) || deadline.is_over() {
             return Err(context.error("committing positions", deadline, &fault));
         }
         context.signal.wait_quietly(PAUSE.min(deadline.remaining()));
@@ -90,13 +64,17 @@ pub(crate) fn commit_offsets(
 
 fn commit_once(
     client: &Arc<Client>,
-    offsets: Vec<(&TopicPartition, Offset)>,
+    offsets: &[(TopicPartition, Offset)],
     deadline: &Deadline,
 ) -> std::result::Result<(), Fault> {
     let answers = Queue::new(client)?;
-    let list = PartitionList::with_offsets(offsets)?;
+    let list = PartitionList::with_offsets(offsets.iter().map(|(partition, offset)| (partition, *offset)))?;
     client.commit_offsets(&list, &answers)?;
-    let Some(event) = answers.poll(deadline.remaining_ms()) else { return Err(Fault::of(Code::TIMED_OUT)) };
+    answers.poll(deadline.remaining_ms()).map_or(Err(Fault::of(Code::TIMED_OUT)), |event| answer(&event))
+}
+
+/// What the brokers say to positions that were sent.
+pub(crate) fn answer(event: &Event) -> std::result::Result<(), Fault> {
     let fault = event.fault();
     if fault.code.is_error() && fault.code != Code::NO_OFFSET {
         return Err(fault);

@@ -1,5 +1,6 @@
 //! Whether the brokers answer, what they said last, and how long the silence lasts.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +10,9 @@ use beltline_types::{Error, ErrorKind};
 use crate::errors::kind_of;
 use crate::raw::client::{Callbacks, Delivery, Token};
 use crate::raw::code::{Code, Fault};
+
+/// Where a broker listens whose address has no port.
+const DEFAULT_PORT: u16 = 9092;
 
 /// Syslog's number for an error; lower is worse.
 const ERROR_LEVEL: i32 = 3;
@@ -43,8 +47,12 @@ impl Deadline {
 #[derive(Debug, Default)]
 struct State {
     last_error: Option<String>,
+    /// What was last wrong with each address that was given.
+    by_address: BTreeMap<String, String>,
     /// The brokers answer, but refuse who asks.
     refused: bool,
+    /// A certificate was not accepted, by them or by us.
+    distrusted: bool,
     /// Since when no broker is known to answer, and whether a question was left unanswered since.
     suspected: Option<(Duration, bool)>,
 }
@@ -68,10 +76,14 @@ impl Health {
 
     pub(crate) fn note(&self, code: Code, sentence: &str) {
         let mut state = self.state();
+        if let Some((address, reason)) = self.by_address(sentence) {
+            state.by_address.insert(address.into(), reason.into());
+        }
         let names_cause = code != Code::ALL_BROKERS_DOWN || state.last_error.is_none();
         if names_cause {
             state.last_error = Some(format!("{sentence} ({})", code.name()));
             state.refused = kind_of(code) == ErrorKind::Unauthorized;
+            state.distrusted = code == Code::SSL && sentence.contains("certificate");
         }
         let suspicious = [Code::ALL_BROKERS_DOWN, Code::RESOLVE, Code::AUTHENTICATION, Code::SSL, Code::TRANSPORT];
         if suspicious.contains(&code) {
@@ -86,9 +98,34 @@ impl Health {
         *state = State::default();
     }
 
-    /// Whether the brokers refused the credentials, so that waiting is of no use.
+    /// Whether the brokers refused the credentials, or one side the other's certificate, so that waiting is of no use.
     pub(crate) fn is_refused(&self) -> bool {
-        self.state().refused
+        let state = self.state();
+        state.refused || state.distrusted
+    }
+
+    /// The address, as it was given, that a sentence of librdkafka is about, and what is wrong there: these sentences
+    /// begin with `ssl://host:9092/bootstrap: `.
+    fn by_address<'a>(&'a self, sentence: &'a str) -> Option<(&'a str, &'a str)> {
+        let (broker, reason) = sentence.split_once(": ")?;
+        let (address, _) = broker.rsplit_once('/')?;
+        let address = address.split_once("://").map_or(address, |(_, address)| address);
+        let given = self.addresses().find(|given| *given == address || format!("{given}:{DEFAULT_PORT}") == address)?;
+        Some((given, reason.split(" (after ").next().unwrap_or(reason)))
+    }
+
+    fn addresses(&self) -> impl Iterator<Item = &str> {
+        self.servers.split(',').map(str::trim).filter(|address| !address.is_empty())
+    }
+
+    /// Each address that was given, and what is wrong there.
+    pub(crate) fn silence(&self) -> String {
+        let state = self.state();
+        let told = self.addresses().map(|address| {
+            let reason = state.by_address.get(address).map_or("nothing has come back yet", String::as_str);
+            format!("{address} ({reason})")
+        });
+        told.collect::<Vec<_>>().join(", ")
     }
 
     /// A question to whatever broker was left unanswered.
@@ -171,5 +208,32 @@ impl Callbacks for HealthCallbacks {
 
     fn makes_tokens(&self) -> bool {
         self.tokens.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_names_each_address_with_what_is_wrong_there() {
+        let health = Health::new("one:9092,two, three:1");
+        health.note(Code::TRANSPORT, "sasl_ssl://one:9092/bootstrap: Connect failed: refused (after 0ms in state CONNECT)");
+        health.note(Code::RESOLVE, "two:9092/bootstrap: Failed to resolve 'two:9092'");
+        health.note(Code::TRANSPORT, "elsewhere:9092/7: Disconnected");
+        let expected = "one:9092 (Connect failed: refused), two (Failed to resolve 'two:9092'), \
+                        three:1 (nothing has come back yet)";
+        assert_eq!(health.silence(), expected);
+    }
+
+    #[test]
+    fn waiting_is_of_no_use_after_a_refusal_only() {
+        let health = Health::new("one");
+        health.note(Code::TRANSPORT, "one:9092/bootstrap: Connect failed");
+        assert!(!health.is_refused());
+        health.note(Code::SSL, "one:9092/bootstrap: SSL handshake failed: certificate verify failed");
+        assert!(health.is_refused());
+        health.well();
+        assert!(!health.is_refused());
     }
 }

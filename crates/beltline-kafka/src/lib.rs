@@ -17,7 +17,7 @@
 //! - `lane`, `records`: one partition on its way in, from the fetch buffer into batches
 //! - `reader`: partitions that no group gives out, and questions that need no group
 //! - `producer`, `deliveries`: records on their way out, and where they went
-//! - `at_least_once`, `exactly_once`: the two ways to commit
+//! - `at_least_once`, `exactly_once`: the two ways to commit; `positions`: what the former still owes the group
 //! - `topics`: what there is, and making what is missing
 //! - `options`, `named`, `context`, `health`, `errors`, `signal`: settings, deadlines, what is wrong, who waits
 //! - `raw`: librdkafka's C interface; the only room with `unsafe`
@@ -38,6 +38,7 @@ mod log;
 mod member;
 mod named;
 mod options;
+mod positions;
 mod producer;
 mod raw;
 mod reader;
@@ -46,4 +47,4 @@ mod signal;
 mod topics;
 
 pub use log::KafkaLog;
-pub use options::{AccessToken, Guarantee, KafkaOptions, StartPolicy, TokenSource};
+pub use options::{AccessToken, Guarantee, KafkaOptions, Patience, StartPolicy, TokenSource};

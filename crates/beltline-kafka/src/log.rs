@@ -1,7 +1,7 @@
 //! The log itself: what callers ask goes to the part that knows.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -15,7 +15,8 @@ use beltline_types::{
 use crate::context::Context;
 use crate::health::Health;
 use crate::member::Member;
-use crate::options::{Guarantee, KafkaOptions};
+use crate::options::{Guarantee, KafkaOptions, Patience};
+use crate::positions::Positions;
 use crate::producer::Producer;
 use crate::raw::admin::Scope;
 use crate::raw::client::{Client, Role};
@@ -38,6 +39,8 @@ struct Shared {
     /// What the watch may poll while commits use the producer.
     producer_client: Mutex<Option<Arc<Client>>>,
     reader: Reader,
+    /// Positions that are sent and not confirmed yet, in at-least-once.
+    positions: Positions,
     /// How often the group has called something lost.
     losses: AtomicU64,
     /// A commit was answered with `Fenced`, so the next join begins a new membership.
@@ -61,7 +64,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl KafkaLog {
-    /// Connects, which fails when no broker answers.
+    /// Connects: waits for the first answer of a broker, as long as `connect_timeout` says.
     ///
     /// # Errors
     /// `Usage` for options that cannot be, `Unavailable` when no broker answers in time, `Unauthorized` when they refuse
@@ -85,6 +88,7 @@ impl KafkaLog {
             producer: Mutex::default(),
             producer_client: Mutex::default(),
             reader,
+            positions: Positions::default(),
             losses: AtomicU64::new(0),
             fenced: AtomicBool::new(false),
             ended: AtomicBool::new(false),
@@ -113,7 +117,8 @@ impl Shared {
     /// Waits for the first answer; a refusal ends the wait.
     fn greet(&self) -> Result<()> {
         let context = &self.context;
-        let deadline = context.question();
+        let options = &context.options;
+        let deadline = context.deadline(options.connect_timeout.unwrap_or(options.request_timeout));
         loop {
             let slice = deadline.remaining_ms().min(PROBE_MS);
             match self.reader.client.metadata(Scope::Brokers, slice) {
@@ -123,7 +128,11 @@ impl Shared {
                 }
                 Err(fault) => {
                     self.reader.tidy();
-                    if deadline.is_over() || context.health.is_refused() {
+                    let goes_on = |patience: &Arc<dyn Patience>| patience.goes_on(&context.health.silence());
+                    if deadline.is_over()
+                        || context.health.is_refused()
+                        || !options.patience.as_ref().is_none_or(goes_on)
+                    {
                         return Err(context.error("connecting", &deadline, &fault));
                     }
                 }
@@ -140,6 +149,13 @@ impl Shared {
             let producer = lock(&self.producer_client).clone();
             if let Some(client) = producer {
                 client.poll(0);
+                if self.is_committing() {
+                    client.look_for_coordinators();
+                }
+            }
+            let member = lock(&self.member).clone();
+            if let Some(member) = member {
+                self.positions.tend(&self.context, &member);
             }
             if self.context.health.is_suspected() && !self.ended.load(Ordering::Acquire) {
                 match self.reader.client.metadata(Scope::Brokers, PROBE_MS) {
@@ -148,6 +164,11 @@ impl Shared {
                 }
             }
         }
+    }
+
+    /// Whether somebody has the producer in hand.
+    fn is_committing(&self) -> bool {
+        matches!(self.producer.try_lock(), Err(TryLockError::WouldBlock))
     }
 
     /// A handle that belongs to a group without being its member.
@@ -178,6 +199,7 @@ impl Shared {
     fn renew(&self, slot: &mut Option<Arc<Member>>, topics: Option<&[Arc<str>]>) -> Result<()> {
         let Some(old) = slot.take() else { return Ok(()) };
         let (lost, old_topics, warm) = old.end();
+        self.positions.forget(&lost);
         let topics = topics.unwrap_or(&old_topics);
         *slot = Some(Arc::new(Member::join(&self.context, &old.group, topics, lost, warm)?));
         Ok(())
@@ -227,10 +249,13 @@ impl Shared {
                 }
             }
         }
-        if !request.offsets.is_empty() {
-            let outside = || self.outside(&request.group);
-            let is_outdated = || self.is_outdated(request);
-            at_least_once::commit_offsets(context, member, outside, is_outdated, &request.offsets, &deadline)?;
+        match member {
+            _ if request.offsets.is_empty() => {}
+            Some(member) => {
+                let is_outdated = || self.is_outdated(request);
+                self.positions.commit(context, member, is_outdated, &request.offsets, &deadline)?;
+            }
+            None => at_least_once::commit_outside(context, &self.outside(&request.group)?, &request.offsets, &deadline)?,
         }
         Ok(CommitReceipt { appended })
     }
@@ -241,6 +266,7 @@ impl Shared {
         let mut slot = lock(&self.producer);
         if slot.is_none() {
             *slot = Some(exactly_once::producer(context, &self.reader.client, &deadline)?);
+            self.keep(&slot);
         }
         let committed =
             exactly_once::commit(context, &mut slot, member, || self.is_outdated(request), request, &deadline);
@@ -381,19 +407,25 @@ impl Log for KafkaLog {
             Some(GroupEvent::Standby(_)) if !self.shared.context.options.keeps_standbys => {
                 return Ok(Some(GroupEvent::Standby(Vec::new())));
             }
-            Some(GroupEvent::Lost(_)) => drop(self.shared.losses.fetch_add(1, Ordering::SeqCst)),
+            Some(GroupEvent::Lost(partitions)) => {
+                self.shared.losses.fetch_add(1, Ordering::SeqCst);
+                self.shared.positions.forget(partitions);
+            }
             _ => {}
         }
         Ok(event)
     }
 
     fn release(&self, partitions: &[TopicPartition]) -> Result<()> {
-        self.member().map_or(Ok(()), |member| member.release(partitions))
+        let Some(member) = self.member() else { return Ok(()) };
+        self.shared.positions.settle(&self.shared.context, &member, partitions)?;
+        member.release(partitions)
     }
 
     fn leave(&self) -> Result<()> {
         let Some(member) = lock(&self.shared.member).take() else { return Ok(()) };
-        member.leave()
+        let settled = self.shared.positions.settle_all(&self.shared.context, &member);
+        member.leave().and(settled)
     }
 
     fn trouble(&self) -> Option<String> {

@@ -54,6 +54,12 @@ pub trait TokenSource: Send + Sync {
     fn token(&self) -> std::result::Result<AccessToken, String>;
 }
 
+/// Hears, while a log is being connected, that no broker answers yet.
+pub trait Patience: Send + Sync {
+    /// Called about once a second with a sentence that names each address and what is wrong there; `false` ends the wait.
+    fn goes_on(&self, silence: &str) -> bool;
+}
+
 /// How to reach Kafka and what to promise. Every wait has its limit here.
 #[derive(Clone)]
 pub struct KafkaOptions {
@@ -85,6 +91,10 @@ pub struct KafkaOptions {
     pub compression: String,
     /// Limit of a question to the brokers: topics, offsets, positions.
     pub request_timeout: Duration,
+    /// Limit of the wait for a first answer when connecting; `None` is `request_timeout`.
+    pub connect_timeout: Option<Duration>,
+    /// Hears of that wait.
+    pub patience: Option<Arc<dyn Patience>>,
     /// Limit of a commit.
     pub commit_timeout: Duration,
     /// An open transaction of a dead worker is aborted by the brokers after this time, and ten seconds of theirs.
@@ -128,6 +138,8 @@ impl KafkaOptions {
             acks: -1,
             compression: "none".into(),
             request_timeout: Duration::from_secs(10),
+            connect_timeout: None,
+            patience: None,
             commit_timeout: Duration::from_secs(30),
             transaction_timeout: Duration::from_secs(10),
             queued_bytes_per_partition: 16 << 20,

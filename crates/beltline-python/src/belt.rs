@@ -23,6 +23,7 @@ use self::opening::Place;
 use crate::endpoint;
 use crate::errors::{ForPython, raise};
 use crate::inner::{Inner, Outgoing, Receiver, Record, Shared};
+use crate::raw::context;
 use crate::raw::guarded::Guarded;
 use crate::raw::thread::current_thread;
 use crate::subscription::Subscription;
@@ -406,7 +407,8 @@ impl Belt {
         let headers = headers::from_python(headers)?;
         let record = Outgoing { topic, key, value, partition, timestamp, headers: &headers };
         let mut inner = self.enter(py)?;
-        let partition = inner.send(&record, Receiver::of(on_delivery, receipt)).for_python(py)?;
+        let receiver = Receiver::of(on_delivery, receipt);
+        let partition = inner.send(&record, receiver, || context::current_partition(py).is_some()).for_python(py)?;
         if inner.core().is_some_and(|core| core.wants_turn()) {
             self.shared.waker.wake();
         }

@@ -225,11 +225,17 @@ impl Inner {
         }
     }
 
-    /// Puts a record into the outbox; returns its partition.
+    /// Puts a record into the outbox; returns its partition. Only asked when the outbox is full: whether the sender is in
+    /// the middle of an event.
     ///
     /// # Errors
     /// `NotFound` for a topic that was not declared, `Usage` for a partition it has not, `Limit` when the outbox is full.
-    pub fn send(&mut self, record: &Outgoing<'_>, receiver: Option<Receiver>) -> Result<u32> {
+    pub fn send(
+        &mut self,
+        record: &Outgoing<'_>,
+        receiver: Option<Receiver>,
+        is_within_event: impl FnOnce() -> bool,
+    ) -> Result<u32> {
         let now_ms = self.clock.as_ref().map(|clock| clock.now_ms());
         let core = self.core_mut()?;
         let Outgoing { topic: name, key, value, partition, timestamp, headers } = *record;
@@ -238,9 +244,10 @@ impl Inner {
             return Err(Error::new(ErrorKind::NotFound, message));
         };
         // With exactly-once the commit that makes room waits for the events in flight, so these may go on up to the
-        // core's own limit, which is four times as high; no new one is handed out meanwhile.
-        let is_awaited = core.options().guarantee == Guarantee::ExactlyOnce && core.in_flight() > 0;
-        if core.outbox_is_full() && !is_awaited {
+        // core's own limit. Who sends outside of them waits for room, or there would soon be none for them either.
+        let is_awaited =
+            || core.options().guarantee == Guarantee::ExactlyOnce && core.in_flight() > 0 && is_within_event();
+        if core.outbox_is_full() && !is_awaited() {
             let message = format!("topic {name}: the outbox is full; let the loop run, then send again");
             return Err(Error::new(ErrorKind::Limit, message));
         }
@@ -256,7 +263,8 @@ impl Inner {
     fn send_owned(&mut self, record: Record) -> Result<u32> {
         let Record { topic, key, value, partition, timestamp, headers, receiver } = record;
         let (key, value) = (key.as_deref(), value.as_deref());
-        self.send(&Outgoing { topic: &topic, key, value, partition, timestamp, headers: &headers }, receiver)
+        let outgoing = Outgoing { topic: &topic, key, value, partition, timestamp, headers: &headers };
+        self.send(&outgoing, receiver, || false)
     }
 
     /// Has a future resolved when the subscription may have an event.

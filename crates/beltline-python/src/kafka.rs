@@ -2,9 +2,10 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use beltline_engine::{CoreOptions, Guarantee};
-use beltline_kafka::{AccessToken, KafkaLog, KafkaOptions, TokenSource};
+use beltline_kafka::{AccessToken, KafkaLog, KafkaOptions, Patience, TokenSource};
 use beltline_log::DataDirectory;
 use beltline_types::Result;
 use beltline_worker::Local;
@@ -32,6 +33,8 @@ pub fn options(py: Python<'_>, given: &Bound<'_, PyDict>, core: &CoreOptions) ->
             Some("replication_factor") => options.replication_factor = Some(value.extract()?),
             Some("standby_replicas") => options.keeps_standbys = value.extract::<u32>()? > 0,
             Some("observe") => options.observes = value.extract()?,
+            Some("connect_timeout_ms") => options.connect_timeout = Some(Duration::from_millis(value.extract()?)),
+            Some("patience") => options.patience = Some(Arc::new(PythonPatience { function: value.unbind() })),
             Some("token") => options.tokens = Some(Arc::new(PythonTokens { function: value.unbind() })),
             Some(_) => {}
             None => options.set(&name, &value.extract::<String>()?).for_python(py)?,
@@ -49,6 +52,18 @@ pub fn open(mut options: KafkaOptions, directory: &Path, holder: &str) -> Result
     // Stable over restarts, so that a worker that comes back ends the transaction it left open.
     options.transactional_id = Some(format!("{}-{}", options.group_id, place.identity()?));
     Ok(Local::with_log(Arc::new(KafkaLog::connect(options)?), place))
+}
+
+/// A Python function that hears of the wait for a broker and says whether it is to go on.
+struct PythonPatience {
+    function: Py<PyAny>,
+}
+
+impl Patience for PythonPatience {
+    fn goes_on(&self, silence: &str) -> bool {
+        // One that fails has nothing to wait for.
+        Python::attach(|py| self.function.call1(py, (silence,)).and_then(|goes_on| goes_on.extract(py)).unwrap_or(false))
+    }
 }
 
 /// A Python function that makes tokens.

@@ -42,6 +42,8 @@ pub(crate) struct ShardFiles {
     closed: bool,
     /// What is appended belongs behind what [`ShardFiles::load`] has found.
     loaded: bool,
+    /// The changelog offset after the last change.
+    end: Offset,
 }
 
 /// A finished generation that [`write_snapshot`] turns into a snapshot.
@@ -66,7 +68,12 @@ impl ShardFiles {
             unsynced: false,
             closed: false,
             loaded: false,
+            end: 0,
         }
+    }
+
+    pub(crate) fn end(&self) -> Offset {
+        self.end
     }
 
     /// Lets the file that is written go; nobody else will write through this value.
@@ -120,6 +127,7 @@ impl ShardFiles {
         self.unsynced = true;
         self.remove_older(&names)?;
         self.loaded = true;
+        self.end = found.end;
         Ok(found)
     }
 
@@ -200,6 +208,7 @@ impl ShardFiles {
         }
         self.changes_bytes += bytes.len() as u64;
         self.unsynced = true;
+        self.end = end;
         Ok(())
     }
 

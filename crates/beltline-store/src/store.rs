@@ -101,6 +101,11 @@ impl Store {
         lock(&self.shard(table, partition).files).append(records, end)
     }
 
+    /// The changelog offset after the last change of a shard that was loaded.
+    pub fn end(&self, table: &str, partition: u32) -> Offset {
+        lock(&self.shard(table, partition).files).end()
+    }
+
     /// Forgets a shard.
     ///
     /// # Errors

@@ -67,6 +67,7 @@ pub fn group_event(event: GroupEvent) -> LogEvent {
 #[derive(Debug)]
 pub struct ShardChanges {
     table: Arc<str>,
+    changelog: Arc<str>,
     partition: u32,
     records: BatchBuilder,
     base_offset: Offset,
@@ -84,11 +85,11 @@ pub fn write_unit(log: &dyn Log, unit: CommitUnit, names: &[Arc<str>]) -> Result
         let (Some(table), Some(append)) = (names.get(change.table.index()), request.appends.get(change.append)) else {
             return Err(Error::new(ErrorKind::Internal, "a commit unit names a table or an append it does not have"));
         };
-        let (table, records) = (table.clone(), append.records.clone());
-        changes.push((
-            change.append,
-            ShardChanges { table, partition: change.partition, records, base_offset: 0, next_offset: 0 },
-        ));
+        let (table, changelog, records) = (table.clone(), append.target.topic.clone(), append.records.clone());
+        let partition = change.partition;
+        let changes_of_shard =
+            ShardChanges { table, changelog, partition, records, base_offset: 0, next_offset: 0 };
+        changes.push((change.append, changes_of_shard));
     }
     let appends = request.appends.len();
     let receipt = log.commit(request)?;
@@ -108,9 +109,14 @@ pub fn write_unit(log: &dyn Log, unit: CommitUnit, names: &[Arc<str>]) -> Result
 /// never ahead of it; the next restore catches up.
 ///
 /// # Errors
-/// What the disk says; the table and partition are named.
+/// What the disk says; the table and partition are named. `Corrupt` when the changelog was made anew while it was written.
 pub fn store_unit(store: &Store, changes: &[ShardChanges]) -> Result<()> {
     for change in changes {
+        let stored = store.end(&change.table, change.partition);
+        // A log that tells no offsets (Kafka with acks=0) cannot be compared.
+        if (0..stored).contains(&change.base_offset) {
+            return Err(made_anew(change, stored));
+        }
         let batch = change.records.build(change.base_offset)?;
         let mut records = batch.iter().filter_map(|record| record.key.map(|key| (key, record.value)));
         store.apply(&change.table, change.partition, &mut records, change.next_offset)?;
@@ -202,6 +208,18 @@ fn shorter_than_the_store(spec: &TableSpec, changelog: &TopicPartition, stored: 
         "table {table}: {changelog} ends at offset {end}, but the table on this disk was made from it up to offset {stored}: \
          the topic {topic} was deleted, or deleted and made anew, or brokers have lost its end; bring it back, or let the \
          command `reset` forget the tables on this disk, and the table begins with what {topic} holds now"
+    );
+    Error::new(ErrorKind::Corrupt, message)
+}
+
+/// Going on would mean a changelog from which nobody can restore the table.
+fn made_anew(change: &ShardChanges, stored: Offset) -> Error {
+    let ShardChanges { table, changelog, partition, base_offset, .. } = change;
+    let message = format!(
+        "table {table}: a change was written to {changelog}-{partition} at offset {base_offset}, but the table on this disk was \
+         made from it up to offset {stored}: the topic {changelog} was deleted and made anew, or brokers have lost its end, and what it had is on this disk \
+         only; bring it back, or let the command `reset` forget the tables on this disk, and the table begins with what \
+         {changelog} holds now"
     );
     Error::new(ErrorKind::Corrupt, message)
 }

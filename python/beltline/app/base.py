@@ -226,7 +226,12 @@ class App(Declarations, ServiceProxy):
     # -- the belt --------------------------------------------------------------------------------------------------
 
     def open_belt(
-        self, *, memory: bool | None = None, manual_clock: bool = False, observe: bool = False
+        self,
+        *,
+        memory: bool | None = None,
+        manual_clock: bool = False,
+        observe: bool = False,
+        patience: Callable[[str], bool] | None = None,
     ) -> BeltSession:
         """Open the app's belt, or return the one that is open. `start` uses it; `close_belt` ends it.
 
@@ -234,6 +239,7 @@ class App(Declarations, ServiceProxy):
             memory: Keep nothing; None is what the setting ``broker`` says.
             manual_clock: Time stands still until ``session.advance(seconds)``.
             observe: On Kafka, look without being a member of the group.
+            patience: On Kafka, wait long for brokers, see `BeltSession`.
 
         Raises:
             DataDirectoryError: The data directory is held by another process, foreign, read-only or newer.
@@ -241,7 +247,9 @@ class App(Declarations, ServiceProxy):
         if self._session is not None and self._is_test:
             self.close_belt(0.1)
         if self._session is None:
-            self._session = BeltSession(self, memory=memory, manual_clock=manual_clock, observe=observe)
+            self._session = BeltSession(
+                self, memory=memory, manual_clock=manual_clock, observe=observe, patience=patience
+            )
         return self._session
 
     def close_belt(self, deadline_s: float = 30.0) -> None:

@@ -31,6 +31,9 @@ LOOKS: Final = 5
 #: The server looks so often whether it is to stop.
 POLL_S: Final = 0.05
 
+#: While a worker cannot start because of it, a line comes so often.
+WAITING_S: Final = 60.0
+
 #: A silence of the brokers is worth a line in the log when it lasts so long; `/live` waits for the stall timeout.
 TROUBLE_S: Final = 2.0
 
@@ -143,6 +146,10 @@ class HealthWatch:
         self._server: ThreadingHTTPServer | None = None
         self._told: dict[str, Complaint] = {}
         self._silent_since: float | None = None
+        self._waiting_since: float | None = None
+        self._waits_for = ""
+        self._told_of_waiting: float | None = None
+        self._gave_up = False
 
     # -- in the event loop -----------------------------------------------------------------------------------------
 
@@ -159,7 +166,7 @@ class HealthWatch:
                 target=self._server.serve_forever, args=(POLL_S,), name="beltline-health-http", daemon=True
             ).start()
             logger.info("health: http://%s:%d/live and /ready", *self._server.server_address[:2])
-        self._look()
+        self.look()
         self._thread.start()
 
     def stop(self) -> None:
@@ -177,15 +184,50 @@ class HealthWatch:
         """The port that is listened on."""
         return None if self._server is None else int(self._server.server_address[1])
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Ask the belt, now and from now on."""
         app = self.app
-        if app.has_session and not self._stop.is_set():
+        if self._stop.is_set():
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        if app.has_session and app.session.started:
             session = app.session
             now = time.monotonic()
             self._snapshot = next_snapshot(self._snapshot, session.belt.health(), now, session.is_recovering())
-            self._timer = self._loop.call_later(self._look_s, self._look)
+        self._timer = self._loop.call_later(self._look_s, self.look)
+
+    def give_up(self) -> None:
+        """Have the wait for brokers end."""
+        self._gave_up = True
 
     # -- in other threads ------------------------------------------------------------------------------------------
+
+    def waits_for_brokers(self, silence: str) -> bool:
+        """Take note that no broker answers the worker that starts; return whether to wait on.
+
+        Args:
+            silence: Each address and what is wrong there.
+        """
+        return self.waits(f"no Kafka broker answers: {silence}")
+
+    def waits(self, trouble: str) -> bool:
+        """Take note of what the worker waits for before it can start; return whether to wait on."""
+        now = time.monotonic()
+        if self._waiting_since is None:
+            self._waiting_since = now
+        self._waits_for = trouble
+        due = self._waiting_since + TROUBLE_S if self._told_of_waiting is None else self._told_of_waiting + WAITING_S
+        if now >= due:
+            self._told_of_waiting = now
+            # The watch says so when it is over.
+            self._silent_since = self._waiting_since
+            logger.warning(
+                "%s; the worker starts by itself when they do, and gives up after %g s (setting broker_start_timeout)",
+                trouble,
+                self.app.conf.broker_start_timeout,
+            )
+        return not self._gave_up
 
     def complaints(self) -> list[Complaint]:
         """Return what does not advance."""
@@ -207,6 +249,8 @@ class HealthWatch:
         waiting = []
         if snapshot is None or not self.app.is_ready:
             waiting.append(Complaint("the worker", "it starts", 0.0))
+        if snapshot is None and self._waiting_since is not None:
+            waiting.append(Complaint("the brokers", self._waits_for, now - self._waiting_since))
         if snapshot is not None and snapshot.trouble_since is not None:
             waiting.append(Complaint("the brokers", str(snapshot.health["trouble"]), now - snapshot.trouble_since))
         if snapshot is not None and snapshot.health["joining"]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from beltline.types import TP
 
     from .base import App
+    from .session import BeltSession
 
 __all__ = ["AppService"]
 
@@ -25,6 +26,9 @@ logger = logging.getLogger(__name__)
 
 #: Turns of the event loop that agents get to say what they read before the group is joined.
 SUBSCRIBING_TURNS: Final = 5
+
+#: Between two attempts to declare topics.
+PREPARE_PAUSE_S: Final = 1.0
 
 #: Share of the shutdown deadline that handlers have to finish the events they are in.
 HANDLERS_SHARE: Final = 0.7
@@ -49,10 +53,13 @@ class AppService(Service):
         app = self.app
         app.finalize()
         await app.on_start()
-        session = app.open_belt()
         try:
+            if not app.client_only:
+                self._health = HealthWatch(app)
+                self._health.start()
+            session = await self._open_belt()
             session.gather_missing()
-            session.prepare()
+            await self._prepare(session)
             if not app.client_only:
                 for consumer in app.consumers():
                     consumer.start()
@@ -65,9 +72,8 @@ class AppService(Service):
             session.require_topics()
             session.start()
             session.serve()
-            if not app.client_only:
-                self._health = HealthWatch(app)
-                self._health.start()
+            if self._health is not None:
+                self._health.look()
         except BaseException:
             await self._abandon()
             raise
@@ -77,6 +83,39 @@ class AppService(Service):
         if not session.is_kafka:
             await app.on_partitions_assigned.send(session.topic_partitions())
         self._run(self._begin())
+
+    async def _open_belt(self) -> BeltSession:
+        """Open the belt; on Kafka a worker waits for brokers that are not there yet, and the event loop runs meanwhile."""
+        app, health = self.app, self._health
+        if health is None or not app.conf.is_kafka:
+            return app.open_belt()
+        opening = asyncio.ensure_future(asyncio.to_thread(app.open_belt, patience=health.waits_for_brokers))
+        try:
+            await asyncio.wait([opening])
+        except asyncio.CancelledError:
+            health.give_up()
+            await asyncio.wait([opening])
+            # Whoever asked for the end is not told that no broker came.
+            opening.exception()
+            raise
+        return opening.result()
+
+    async def _prepare(self, session: BeltSession) -> None:
+        """Declare topics and attach tables.
+
+        The first broker that comes back answers before the cluster can do everything that is asked of it.
+        """
+        deadline = asyncio.get_running_loop().time() + self.app.conf.broker_start_timeout
+        while True:
+            try:
+                session.prepare()
+            except StorageError as error:
+                late = asyncio.get_running_loop().time() >= deadline
+                if late or not session.is_kafka or self._health is None or not self._health.waits(str(error)):
+                    raise
+            else:
+                return
+            await asyncio.sleep(PREPARE_PAUSE_S)
 
     def hear_assignment(self) -> None:
         """Tell the app when the group has moved partitions; the embedded log moves none."""

@@ -57,7 +57,13 @@ class BeltSession:
     """
 
     def __init__(
-        self, app: App, *, memory: bool | None = None, manual_clock: bool = False, observe: bool = False
+        self,
+        app: App,
+        *,
+        memory: bool | None = None,
+        manual_clock: bool = False,
+        observe: bool = False,
+        patience: Callable[[str], bool] | None = None,
     ) -> None:
         """Open the belt.
 
@@ -66,6 +72,8 @@ class BeltSession:
             memory: Keep nothing; None is what the setting ``broker`` says.
             manual_clock: Time stands still until `advance`; only in memory.
             observe: On Kafka, read without being a member of the group, and move no position of it.
+            patience: On Kafka, wait for brokers as long as the setting ``broker_start_timeout`` says; called about once
+                a second with the addresses that do not answer, False ends the wait.
 
         Raises:
             DataDirectoryError: The data directory is held by another process, foreign, read-only or newer.
@@ -89,6 +97,9 @@ class BeltSession:
         )
         self.is_kafka = conf.is_kafka and not in_memory
         brokers = {**kafka_options(conf), "beltline.observe": observe} if self.is_kafka else None
+        if brokers is not None and patience is not None:
+            wait_ms = round(conf.broker_start_timeout * 1000)
+            brokers |= {"beltline.connect_timeout_ms": wait_ms, "beltline.patience": patience}
         self.belt.open(
             directory=None if in_memory else str(conf.datadir),
             sync=cast(Literal["always", "interval", "never"], conf.sync),
@@ -104,6 +115,7 @@ class BeltSession:
         self.started = False
         self.endpoint: str | None = None
         self._missing: list[MissingTopic] | None = None
+        self._attached: set[str] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._driver: Driver | None = None
         self._breathed = 0.0
@@ -158,12 +170,13 @@ class BeltSession:
             raise ImproperlyConfigured(missing_topics(missing, self.app.conf))
 
     def attach(self, table: Table[Any, Any]) -> None:
-        """Give a table its shards and its changelog."""
+        """Give a table its shards and its changelog; one that has them stays as it is."""
         topic = table.changelog_topic
         self.declare(topic)
         name = topic.get_topic_name()
-        if not any(name == missing.name for missing in self._missing or ()):
+        if name not in self._attached and not any(name == missing.name for missing in self._missing or ()):
             self.belt.attach_table(table, name, self.partitions[name])
+            self._attached.add(name)
 
     def prepare(self) -> None:
         """Declare the app's topics and attach its tables."""

@@ -88,6 +88,17 @@ class KafkaSettings(SettingsBase):
         minimum=0.01,
         maximum=300,
     )
+    broker_start_timeout = of_kafka(
+        seconds,
+        600.0,
+        "BELTLINE_BROKER_START_TIMEOUT",
+        "How long a worker that starts waits for brokers none of which answers. It names them in the log, is alive and not "
+        "ready meanwhile, and starts when one of them comes; behind it the worker ends with an error. Refused "
+        "credentials end it at once.",
+        unit="seconds",
+        minimum=0,
+        maximum=2_147_483,
+    )
     broker_session_timeout = of_kafka(
         seconds,
         8.0,

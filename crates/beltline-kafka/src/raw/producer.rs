@@ -14,6 +14,10 @@ use super::code::{Code, Fault};
 use super::consumer::GroupMetadata;
 use super::list::PartitionList;
 
+unsafe extern "C" {
+    fn beltline_look_for_coordinators(rk: *mut sys::rd_kafka_t);
+}
+
 /// A topic as a producer knows it, so that a record needs no search for its name.
 pub(crate) struct TopicHandle {
     pointer: NonNull<sys::rd_kafka_topic_t>,
@@ -114,6 +118,12 @@ impl Client {
     pub(crate) fn flush(&self, timeout_ms: c_int) -> Result<(), Fault> {
         // SAFETY: see above.
         Fault::check(unsafe { sys::rd_kafka_flush(self.raw(), timeout_ms) })
+    }
+
+    /// Has librdkafka look again for coordinators that requests wait for; without it they may wait for ever, see the shim.
+    pub(crate) fn look_for_coordinators(&self) {
+        // SAFETY: see above. The call only queues an operation, which owns what it needs.
+        unsafe { beltline_look_for_coordinators(self.raw()) };
     }
 
     pub(crate) fn init_transactions(&self, timeout_ms: c_int) -> Result<(), Fault> {

@@ -2,10 +2,12 @@
  *
  * This reads internal headers, so it is right for one version only; the check below refuses any other. Before moving to
  * another librdkafka, read rdkafka_assignor.[ch], the handling of JoinGroup and SyncGroup in rdkafka_cgrp.c and
- * rd_kafka_toppars_pause_resume in rdkafka_partition.c again, then run the group tests. */
+ * rd_kafka_toppars_pause_resume in rdkafka_partition.c and rd_kafka_coord_req_fsm in rdkafka_coord.c again, then run the
+ * group tests and those of outages. */
 #include "rdkafka_int.h"
 #include "rdkafka_assignor.h"
 #include "rdkafka_cgrp.h"
+#include "rdkafka_coord.h"
 #include "rdkafka_partition.h"
 
 #if RD_KAFKA_VERSION != 0x020c01ff
@@ -98,4 +100,28 @@ int beltline_register_assignor(rd_kafka_t *rk, const char *name, void *app) {
  * be given back, or new ones to be taken. Those that stay need not stand still: this lets them run on. It is rd_kafka_resume_partitions for the library's own pause. */
 int beltline_resume_during_revocation(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *partitions) {
         return rd_kafka_toppars_pause_resume(rk, rd_false, RD_ASYNC, RD_KAFKA_TOPPAR_F_LIB_PAUSE, partitions);
+}
+
+static rd_kafka_op_res_t look_for_coordinators(rd_kafka_t *rk, rd_kafka_q_t *queue, rd_kafka_op_t *op) {
+        rd_kafka_broker_t *broker;
+        if (op->rko_err == RD_KAFKA_RESP_ERR__DESTROY)
+                return RD_KAFKA_OP_RES_HANDLED;
+        rd_kafka_rdlock(rk);
+        if ((broker = TAILQ_FIRST(&rk->rk_brokers)))
+                rd_kafka_broker_keep(broker);
+        rd_kafka_rdunlock(rk);
+        if (broker) {
+                /* Any broker will do: it only leads to the handle. */
+                rd_kafka_coord_rkb_monitor_cb(broker);
+                rd_kafka_broker_destroy(broker);
+        }
+        return RD_KAFKA_OP_RES_HANDLED;
+}
+
+/* A request to a group's coordinator whose coordinator could not be found is tried again when the state of some broker
+ * changes, and its own time limit is never looked at. If the last change was before, as at the end of a rolling restart,
+ * rd_kafka_send_offsets_to_transaction never returns. This has librdkafka try again, on its main thread, where all that
+ * is done. */
+void beltline_look_for_coordinators(rd_kafka_t *rk) {
+        rd_kafka_q_enq(rk->rk_ops, rd_kafka_op_new_cb(rk, RD_KAFKA_OP_TXN, look_for_coordinators));
 }
