@@ -8,6 +8,8 @@ mod groups;
 mod list_offsets;
 mod produce;
 pub(crate) mod sasl;
+mod settings;
+mod topic_changes;
 mod topics;
 mod transactions;
 
@@ -41,6 +43,15 @@ pub(crate) fn answer(
         RequestKind::CreateTopics(request) => ResponseKind::CreateTopics(topics::create(context, request)),
         RequestKind::DeleteTopics(request) => ResponseKind::DeleteTopics(topics::delete(context, request, version)),
         RequestKind::DescribeConfigs(request) => ResponseKind::DescribeConfigs(configs::describe(context, request)),
+        RequestKind::IncrementalAlterConfigs(request) => {
+            ResponseKind::IncrementalAlterConfigs(configs::alter(context, request))
+        }
+        RequestKind::CreatePartitions(request) => {
+            ResponseKind::CreatePartitions(topic_changes::create_partitions(context, request))
+        }
+        RequestKind::DeleteRecords(request) => {
+            ResponseKind::DeleteRecords(topic_changes::delete_records(context, request))
+        }
         RequestKind::DescribeCluster(_) => ResponseKind::DescribeCluster(topics::cluster(context)),
         RequestKind::FindCoordinator(request) => {
             ResponseKind::FindCoordinator(groups::find_coordinator(context, request, version))
