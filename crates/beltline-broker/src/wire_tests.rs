@@ -20,9 +20,7 @@ fn context() -> Context {
     let clock = Arc::new(ManualClock::default());
     let log = EmbeddedLog::in_memory(clock.clone()).unwrap();
     log.create_topics(&[TopicSpec::new("t", 2)]).unwrap();
-    let options = BrokerOptions::default();
-    let address = options.address;
-    Context::new(Arc::new(log), clock, options, address).unwrap()
+    Context::new(Arc::new(log), clock, BrokerOptions::default()).unwrap()
 }
 
 fn stream() -> TcpStream {

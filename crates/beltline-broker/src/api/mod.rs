@@ -39,7 +39,7 @@ pub(crate) fn answer(
         RequestKind::ListOffsets(request) => {
             ResponseKind::ListOffsets(list_offsets::list_offsets(context, client, request, version))
         }
-        RequestKind::Metadata(request) => ResponseKind::Metadata(topics::metadata(context, request, version)),
+        RequestKind::Metadata(request) => ResponseKind::Metadata(topics::metadata(context, client, request, version)),
         RequestKind::CreateTopics(request) => ResponseKind::CreateTopics(topics::create(context, request)),
         RequestKind::DeleteTopics(request) => ResponseKind::DeleteTopics(topics::delete(context, request, version)),
         RequestKind::DescribeConfigs(request) => ResponseKind::DescribeConfigs(configs::describe(context, request)),
@@ -52,9 +52,9 @@ pub(crate) fn answer(
         RequestKind::DeleteRecords(request) => {
             ResponseKind::DeleteRecords(topic_changes::delete_records(context, request))
         }
-        RequestKind::DescribeCluster(_) => ResponseKind::DescribeCluster(topics::cluster(context)),
+        RequestKind::DescribeCluster(_) => ResponseKind::DescribeCluster(topics::cluster(context, client)),
         RequestKind::FindCoordinator(request) => {
-            ResponseKind::FindCoordinator(groups::find_coordinator(context, request, version))
+            ResponseKind::FindCoordinator(groups::find_coordinator(client, request, version))
         }
         RequestKind::JoinGroup(request) => {
             ResponseKind::JoinGroup(groups::join(context, client, request, version).ok_or(Hangup)?)

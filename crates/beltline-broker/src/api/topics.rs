@@ -21,7 +21,7 @@ use kafka_protocol::messages::metadata_response::{
 
 use super::errors::{self, NONE};
 use super::{NODE, configs};
-use crate::context::{Context, lock, text};
+use crate::context::{Client, Context, lock, text};
 use crate::journal;
 
 /// What a client learns that asks for the operations it is allowed: that nobody says.
@@ -34,7 +34,7 @@ pub(super) fn is_internal(topic: &str) -> bool {
     topic == journal::TOPIC
 }
 
-pub(super) fn metadata(context: &Context, request: MetadataRequest, version: i16) -> MetadataResponse {
+pub(super) fn metadata(context: &Context, client: &Client, request: MetadataRequest, version: i16) -> MetadataResponse {
     let asks_for_all = match &request.topics {
         None => true,
         Some(topics) => version == 0 && topics.is_empty(),
@@ -48,11 +48,11 @@ pub(super) fn metadata(context: &Context, request: MetadataRequest, version: i16
     };
     let broker = MetadataResponseBroker::default()
         .with_node_id(NODE.into())
-        .with_host(text(&context.address.ip().to_string()))
-        .with_port(i32::from(context.address.port()));
+        .with_host(text(&client.node.0))
+        .with_port(i32::from(client.node.1));
     MetadataResponse::default()
         .with_brokers(vec![broker])
-        .with_cluster_id(Some(text(&context.token[..16])))
+        .with_cluster_id(Some(text(&context.cluster_id)))
         .with_controller_id(NODE.into())
         .with_topics(topics)
         .with_cluster_authorized_operations(UNKNOWN_OPERATIONS)
@@ -102,14 +102,14 @@ fn described(info: &TopicInfo) -> MetadataResponseTopic {
         .with_topic_authorized_operations(UNKNOWN_OPERATIONS)
 }
 
-pub(super) fn cluster(context: &Context) -> DescribeClusterResponse {
+pub(super) fn cluster(context: &Context, client: &Client) -> DescribeClusterResponse {
     let broker = DescribeClusterBroker::default()
         .with_broker_id(NODE.into())
-        .with_host(text(&context.address.ip().to_string()))
-        .with_port(i32::from(context.address.port()));
+        .with_host(text(&client.node.0))
+        .with_port(i32::from(client.node.1));
     DescribeClusterResponse::default()
         .with_endpoint_type(1)
-        .with_cluster_id(text(&context.token[..16]))
+        .with_cluster_id(text(&context.cluster_id))
         .with_controller_id(NODE.into())
         .with_brokers(vec![broker])
         .with_cluster_authorized_operations(UNKNOWN_OPERATIONS)
