@@ -208,7 +208,7 @@ impl World {
     fn receive(&mut self, message: Message) {
         match message {
             Message::Request(number, asked, request) => self.serve(number, asked, request),
-            Message::Answer(number, asked, answer) if self.listens(number, asked) => match answer {
+            Message::Answer(number, asked, answer) if self.waits(number, asked) => match answer {
                 Answer::Join(joined) => self.joined(number, joined),
                 Answer::Sync(synced) => self.synced(number, &synced),
             },
@@ -219,6 +219,11 @@ impl World {
 
     fn listens(&self, number: usize, asked: u64) -> bool {
         self.clients[number].asked == asked && self.now >= self.clients[number].hangs_until
+    }
+
+    /// Whether an answer is for the request that the client waits for; a second one is not.
+    fn waits(&self, number: usize, asked: u64) -> bool {
+        self.listens(number, asked) && matches!(self.clients[number].doing, Doing::Waiting { .. })
     }
 
     /// What the endpoint does with a request.
