@@ -96,16 +96,28 @@ class Belt:
             CorruptLogError: The log's own index makes no sense.
         """
 
-    def serve(self, port: int = 0) -> str:
-        """Listens for Kafka's protocol on a port of this machine until the belt stops; returns host and port.
+    def serve(
+        self,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        advertised_host: str | None = None,
+        token: str | None = None,
+        tls: tuple[str, str] | None = None,
+    ) -> str:
+        """Listens for Kafka's protocol until the belt stops; returns host and port.
 
         Where the belt holds a data directory, other processes find the port there, see `Endpoint.find`.
 
         Args:
             port: 0 takes a free one.
+            host: Name or address of this machine to listen on.
+            advertised_host: The name that clients are told; None is the address to which each of them came.
+            token: What clients must say as the password of SASL PLAIN; None lets everybody in.
+            tls: Files of a certificate and its key, in PEM.
 
         Raises:
-            ImproperlyConfigured: The port is taken.
+            ImproperlyConfigured: The port is taken, the address is open to other machines without token and TLS, or the
+                files are none.
             DataDirectoryError: Others cannot be told, the directory refuses the file.
         """
 

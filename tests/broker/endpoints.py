@@ -31,21 +31,42 @@ class Endpoint:
 
     Args:
         directory: Where the program and its data lie.
+        settings: Of the program.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, **settings: Any) -> None:
         self.directory = directory
         self.address = ""
         self.process: subprocess.Popen[str] | None = None
         (directory / "hold.py").write_text(PROGRAM, encoding="utf-8")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("BELTLINE_", "FAUST_"))}
+        given = {f"BELTLINE_{name.upper()}": value for name, value in settings.items()}
+        self.environment = kept | given
+
+    def command(self, port: int) -> list[str]:
+        """Return what starts the process."""
+        return [sys.executable, "-m", "beltline", "-A", "hold", "broker", "--port", str(port)]
+
+    def refused(self, port: int = 0) -> str:
+        """Start the process, which is to end at once, and return what it says."""
+        done = subprocess.run(
+            self.command(port),
+            cwd=self.directory,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        assert done.returncode != 0, done.stdout
+        return done.stdout + done.stderr
 
     def start(self, port: int = 0) -> None:
         """Start the process and wait until it listens."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("BELTLINE_", "FAUST_"))}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "beltline", "-A", "hold", "broker", "--port", str(port)],
+            self.command(port),
             cwd=self.directory,
-            env=kept,
+            env=self.environment,
             stdout=subprocess.PIPE,
             text=True,
         )

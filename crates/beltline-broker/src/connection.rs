@@ -1,8 +1,7 @@
 //! One connection: requests in, answers out, in order.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use kafka_protocol::error::ResponseError;
@@ -13,6 +12,8 @@ use kafka_protocol::protocol::Encodable;
 use crate::api;
 use crate::context::{Client, Context};
 use crate::schema::{self, Api};
+use crate::server::Listener;
+use crate::transport::Transport;
 
 /// Bytes read at a time; memory for a request grows as its bytes come, not as its length claims.
 const CHUNK: usize = 64 << 10;
@@ -38,20 +39,23 @@ pub(crate) struct Header {
 }
 
 /// Serves a connection until it ends, is idle for too long, sends nonsense, or the broker stops.
-pub(crate) fn serve(context: &Context, stream: TcpStream, peer: SocketAddr) {
+pub(crate) fn serve(context: &Context, listener: &Listener, stream: TcpStream, peer: SocketAddr) {
     let client = Client {
         id: String::new(),
         host: format!("/{}", peer.ip()),
         software: String::new(),
+        node: listener.node(&stream),
         stream: stream.try_clone().ok(),
     };
-    let mut connection = Connection { context, stream, client, is_authenticated: !context.options.require_token };
+    let deadline = context.now() + context.options.limits.transfer_timeout;
+    let Ok(transport) = Transport::begin(stream, listener.tls.as_ref(), &context.clock, deadline) else { return };
+    let mut connection = Connection { context, transport, client, is_authenticated: !context.options.require_token };
     while !context.is_stopped() && connection.serve_one().is_ok() {}
 }
 
 struct Connection<'a> {
     context: &'a Context,
-    stream: TcpStream,
+    transport: Transport,
     client: Client,
     is_authenticated: bool,
 }
@@ -60,8 +64,7 @@ impl Connection<'_> {
     fn serve_one(&mut self) -> Result<(), Hangup> {
         let limits = &self.context.options.limits;
         let mut length = [0; 4];
-        self.stream.set_nodelay(true)?;
-        self.read(&mut length, self.context.now() + limits.idle_timeout)?;
+        self.transport.read_all(&mut length, self.context.now() + limits.idle_timeout)?;
         let length = usize::try_from(i32::from_be_bytes(length)).map_err(|_| Hangup)?;
         if length < MIN_HEADER || length > limits.max_request_bytes {
             return Err(Hangup);
@@ -73,14 +76,14 @@ impl Connection<'_> {
             let start = frame.len();
             frame.resize((start + CHUNK).min(length), 0);
             let (_, part) = frame.split_at_mut(start);
-            read_all(&mut self.stream, part, deadline, self.context)?;
+            self.transport.read_all(part, deadline)?;
         }
         let answer = self.answer(Bytes::from(frame))?;
         drop(share);
-        match answer {
-            Some(answer) => self.write(&answer),
-            None => Ok(()),
+        if let Some(answer) = answer {
+            self.transport.write_all(&answer, self.context.now() + limits.transfer_timeout)?;
         }
+        Ok(())
     }
 
     /// The frame that answers a frame; `None` where nothing is to be answered.
@@ -141,43 +144,6 @@ impl Connection<'_> {
         let body = frame.slice(frame.len() - rest.len()..);
         Ok(Ok((Header { api, version, correlation_id }, body)))
     }
-
-    fn read(&mut self, into: &mut [u8], deadline: Duration) -> Result<(), Hangup> {
-        read_all(&mut self.stream, into, deadline, self.context)
-    }
-
-    fn write(&mut self, answer: &[u8]) -> Result<(), Hangup> {
-        let deadline = self.context.now() + self.context.options.limits.transfer_timeout;
-        let mut rest = answer;
-        while !rest.is_empty() {
-            self.stream.set_write_timeout(Some(time_left(deadline, self.context)?))?;
-            match self.stream.write(rest) {
-                Ok(0) => return Err(Hangup),
-                Ok(written) => rest = &rest[written..],
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
-    }
-}
-
-fn read_all(stream: &mut TcpStream, mut into: &mut [u8], deadline: Duration, context: &Context) -> Result<(), Hangup> {
-    while !into.is_empty() {
-        stream.set_read_timeout(Some(time_left(deadline, context)?))?;
-        match stream.read(into) {
-            Ok(0) => return Err(Hangup),
-            Ok(count) => into = &mut into[count..],
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
-}
-
-/// Time until `deadline`, never zero, which a socket would take for ever.
-fn time_left(deadline: Duration, context: &Context) -> Result<Duration, Hangup> {
-    deadline.checked_sub(context.now()).filter(|left| !left.is_zero()).ok_or(Hangup)
 }
 
 fn encode(header: &Header, answer: &ResponseKind) -> Result<BytesMut, Hangup> {
@@ -204,10 +170,22 @@ fn supported() -> ApiVersionsResponse {
     ApiVersionsResponse::default().with_api_keys(spoken.collect())
 }
 
+/// For tests of what requests do.
+#[cfg(test)]
+pub(crate) fn answer_request(context: &Context, key: ApiKey, request: RequestKind) -> Option<ResponseKind> {
+    let api = schema::find(key as i16)?;
+    let header = Header { api, version: api.max, correlation_id: 0 };
+    let (id, host, software) = Default::default();
+    let client = Client { id, host, software, node: ("127.0.0.1".to_owned(), 1), stream: None };
+    api::answer(context, &client, &header, request).ok()?
+}
+
 /// For tests of single frames.
 #[cfg(test)]
 pub(crate) fn answer_frame(context: &Context, frame: Bytes, stream: TcpStream) -> Result<Option<BytesMut>, Hangup> {
-    let client = Client { id: String::new(), host: "/127.0.0.1".to_owned(), software: String::new(), stream: None };
-    let mut connection = Connection { context, stream, client, is_authenticated: true };
+    let (id, host, software) = Default::default();
+    let client = Client { id, host, software, node: ("127.0.0.1".to_owned(), 1), stream: None };
+    let transport = Transport::begin(stream, None, &context.clock, context.now())?;
+    let mut connection = Connection { context, transport, client, is_authenticated: true };
     connection.answer(frame)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -63,8 +63,9 @@ pub(crate) struct Context {
     pub(crate) log: Arc<dyn Log>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) options: BrokerOptions,
-    pub(crate) address: SocketAddr,
-    /// Names this run of the endpoint; also the password where one is required.
+    /// Names this run of the endpoint.
+    pub(crate) cluster_id: String,
+    /// The password where one is required.
     pub(crate) token: String,
     pub(crate) journal: Journal,
     pub(crate) producers: Producers,
@@ -88,6 +89,8 @@ pub(crate) struct Client {
     pub(crate) host: String,
     /// What it is written with, as newer clients say.
     pub(crate) software: String,
+    /// Host and port by which it reaches the one node there is.
+    pub(crate) node: (String, u16),
     pub(crate) stream: Option<TcpStream>,
 }
 
@@ -112,12 +115,7 @@ impl Client {
 }
 
 impl Context {
-    pub(crate) fn new(
-        log: Arc<dyn Log>,
-        clock: Arc<dyn Clock>,
-        options: BrokerOptions,
-        address: SocketAddr,
-    ) -> Result<Context> {
+    pub(crate) fn new(log: Arc<dyn Log>, clock: Arc<dyn Clock>, options: BrokerOptions) -> Result<Context> {
         let limits = options.limits.clone();
         let journal = Journal::new(log.clone());
         let groups = GroupLimits {
@@ -129,11 +127,14 @@ impl Context {
         };
         let groups = Groups { coordinator: group::Coordinator::new(groups), answers: BTreeMap::new(), last_ticket: 0 };
         let random = RandomState::new();
-        let token = format!("{:016x}{:016x}", random.hash_one(0), RandomState::new().hash_one(1));
+        let drawn = || format!("{:016x}{:016x}", random.hash_one(0), RandomState::new().hash_one(1));
+        // Everybody sees it, so it is no part of the token.
+        let cluster_id = format!("{:016x}", random.hash_one(1));
+        let token = options.token.clone().unwrap_or_else(drawn);
         let context = Context {
             log,
             clock,
-            address,
+            cluster_id,
             token,
             producers: Producers::new(limits.max_producers),
             transactions: Mutex::new(transaction::Coordinator::new(
@@ -288,7 +289,7 @@ impl Context {
     }
 
     /// Ends transactions that are open for too long; says when the next one will be.
-    fn expire_transactions(&self) -> Option<Duration> {
+    pub(crate) fn expire_transactions(&self) -> Option<Duration> {
         let mut transactions = lock(&self.transactions);
         let expired = transactions.expire(self.now());
         let entries: Vec<Entry> = expired.into_iter().map(|(id, stored)| Entry::Transaction { id, stored }).collect();

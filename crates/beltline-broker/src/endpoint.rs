@@ -18,9 +18,9 @@ const FILE: &str = "endpoint";
 /// Where the holder of a data directory listens.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// Host and port.
+    /// Host and port, on this machine and without TLS.
     pub address: SocketAddr,
-    /// Names this run; the password where one is required. Keep it out of logs.
+    /// The password where one is required. Keep it out of logs.
     pub token: String,
     /// The process that listens.
     pub pid: u32,
@@ -88,7 +88,7 @@ impl Endpoint {
     /// `DataDirectory` when the file cannot be written.
     pub fn announce(path: &Path, broker: &Broker) -> Result<Announcement> {
         let files = RealFiles;
-        let content = format!("{}\n{}\n{}\n", broker.address(), broker.token(), std::process::id());
+        let content = format!("{}\n{}\n{}\n", broker.local_address(), broker.token(), std::process::id());
         let (file, fresh) = (path.join(FILE), path.join(format!("{FILE}.new")));
         let write = || -> io::Result<()> {
             let mut writer = files.create(&fresh)?;

@@ -3,7 +3,7 @@
 //! A convenience of one machine, not a cluster: one node, no replication. What is the same as Kafka and what is not stands
 //! in `docs/endpoint.md`.
 //!
-//! - `server`: the port, connections, their limits; `connection`: requests in, answers out
+//! - `server`: the ports, connections, their limits; `connection`: requests in, answers out; `transport`, `tls`: its bytes
 //! - `schema`: which requests are spoken, and a check of their bytes before anything trusts them
 //! - `api`: what each request does
 //! - `records`: Kafka's record batches to and from the log's
@@ -22,7 +22,11 @@ mod producers;
 mod records;
 mod schema;
 mod server;
+#[cfg(test)]
+mod simulation;
+mod tls;
 mod transaction;
+mod transport;
 mod visitor;
 #[cfg(test)]
 mod wire_tests;
@@ -33,16 +37,23 @@ use std::time::Duration;
 pub use endpoint::{Announcement, Endpoint, Serving};
 pub use limits::Limits;
 pub use server::Broker;
+pub use tls::TlsFiles;
 pub use visitor::Visitor;
 
 /// Settings of a [`Broker`].
 #[derive(Clone, Debug)]
 pub struct BrokerOptions {
     /// Where to listen; port 0 takes a free one. An address that other machines can reach is refused without
-    /// `require_token`.
+    /// `require_token` or `tls`.
     pub address: SocketAddr,
+    /// The name by which clients reach this machine; `None` is the address to which each of them has connected.
+    pub advertised_host: Option<String>,
     /// Whether clients must say the endpoint's token (SASL PLAIN, any user name, the token as the password).
     pub require_token: bool,
+    /// The token, at least 16 characters; `None` draws one.
+    pub token: Option<String>,
+    /// Encrypts the connections to `address`. What runs on this machine finds another port then, without.
+    pub tls: Option<TlsFiles>,
     /// Partitions of topics whose creator did not say how many.
     pub default_partitions: u32,
     /// Whether asking for an unknown topic creates it, where the client allows that.
@@ -59,7 +70,10 @@ impl Default for BrokerOptions {
     fn default() -> Self {
         BrokerOptions {
             address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+            advertised_host: None,
             require_token: false,
+            token: None,
+            tls: None,
             default_partitions: 8,
             auto_create_topics: true,
             min_session_timeout: Duration::from_secs(6),

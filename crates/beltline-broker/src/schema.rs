@@ -87,6 +87,7 @@ pub(crate) const APIS: &[Api] = &[
     api(ApiKey::ApiVersions, 0, 3, &[TEXT.since(3), TEXT.since(3)]),
     api(ApiKey::CreateTopics, 2, 7, CREATE_TOPICS),
     api(ApiKey::DeleteTopics, 1, 6, &[list(&[TEXT, UUID]).since(6), list(&[TEXT]).until(5), INT]),
+    api(ApiKey::DeleteRecords, 0, 2, &[list(&[TEXT, list(&[INT, LONG])]), INT]),
     api(ApiKey::InitProducerId, 0, 4, &[TEXT, INT, LONG.since(3), SHORT.since(3)]),
     api(ApiKey::AddPartitionsToTxn, 0, 3, &[TEXT, LONG, SHORT, list(&[TEXT, list(&[INT])])]),
     api(ApiKey::AddOffsetsToTxn, 0, 3, &[TEXT, LONG, SHORT, TEXT]),
@@ -94,7 +95,9 @@ pub(crate) const APIS: &[Api] = &[
     api(ApiKey::TxnOffsetCommit, 0, 3, TXN_OFFSET_COMMIT),
     api(ApiKey::DescribeConfigs, 1, 4, &[list(&[BYTE, TEXT, list(&[TEXT])]), BYTE, BYTE.since(3)]),
     api(ApiKey::SaslAuthenticate, 0, 2, &[BYTES]),
+    api(ApiKey::CreatePartitions, 0, 3, &[list(&[TEXT, INT, list(&[list(&[INT])])]), INT, BYTE]),
     api(ApiKey::DeleteGroups, 0, 2, &[list(&[TEXT])]),
+    api(ApiKey::IncrementalAlterConfigs, 0, 1, &[list(&[BYTE, TEXT, list(&[TEXT, BYTE, TEXT])]), BYTE]),
     api(ApiKey::OffsetDelete, 0, 0, &[TEXT, list(&[TEXT, list(&[INT])])]),
     api(ApiKey::DescribeCluster, 0, 1, &[BYTE, BYTE.since(1)]),
 ];

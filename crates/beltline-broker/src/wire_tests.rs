@@ -20,9 +20,7 @@ fn context() -> Context {
     let clock = Arc::new(ManualClock::default());
     let log = EmbeddedLog::in_memory(clock.clone()).unwrap();
     log.create_topics(&[TopicSpec::new("t", 2)]).unwrap();
-    let options = BrokerOptions::default();
-    let address = options.address;
-    Context::new(Arc::new(log), clock, options, address).unwrap()
+    Context::new(Arc::new(log), clock, BrokerOptions::default()).unwrap()
 }
 
 fn stream() -> TcpStream {
@@ -161,6 +159,33 @@ fn request(key: ApiKey, version: i16) -> RequestKind {
                 .with_resource_name(text("t"))
                 .with_configuration_keys(Some(vec![text("retention.ms")]));
             RequestKind::DescribeConfigs(DescribeConfigsRequest::default().with_resources(vec![resource]))
+        }
+        ApiKey::IncrementalAlterConfigs => {
+            let config = incremental_alter_configs_request::AlterableConfig::default()
+                .with_name(text("retention.ms"))
+                .with_value(Some(text("5")));
+            let resource = incremental_alter_configs_request::AlterConfigsResource::default()
+                .with_resource_type(2)
+                .with_resource_name(text("t"))
+                .with_configs(vec![config]);
+            let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
+            RequestKind::IncrementalAlterConfigs(request)
+        }
+        ApiKey::CreatePartitions => {
+            let assignment =
+                create_partitions_request::CreatePartitionsAssignment::default().with_broker_ids(vec![1.into()]);
+            let wanted = create_partitions_request::CreatePartitionsTopic::default()
+                .with_name(topic())
+                .with_count(3)
+                .with_assignments(Some(vec![assignment]));
+            RequestKind::CreatePartitions(CreatePartitionsRequest::default().with_topics(vec![wanted]))
+        }
+        ApiKey::DeleteRecords => {
+            let partition = delete_records_request::DeleteRecordsPartition::default().with_offset(-1);
+            let wanted = delete_records_request::DeleteRecordsTopic::default()
+                .with_name(topic())
+                .with_partitions(vec![partition]);
+            RequestKind::DeleteRecords(DeleteRecordsRequest::default().with_topics(vec![wanted]))
         }
         ApiKey::DeleteGroups => {
             RequestKind::DeleteGroups(DeleteGroupsRequest::default().with_groups_names(vec![group()]))

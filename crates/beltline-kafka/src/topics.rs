@@ -195,8 +195,10 @@ fn is_refusal(outcome: &Outcome) -> bool {
 /// Options by Kafka's names; those given by name win.
 fn settings(topic: &TopicSpec) -> Vec<(&str, String)> {
     let mut settings = BTreeMap::new();
-    if topic.cleanup == Cleanup::Compact {
-        settings.insert("cleanup.policy", "compact".to_string());
+    match topic.cleanup {
+        Cleanup::Delete => {}
+        Cleanup::Compact => drop(settings.insert("cleanup.policy", "compact".to_string())),
+        Cleanup::CompactAndDelete => drop(settings.insert("cleanup.policy", "compact,delete".to_string())),
     }
     if let Some(time) = topic.retention_ms {
         settings.insert("retention.ms", time.to_string());

@@ -1,7 +1,7 @@
 //! What the log knows about its topics without asking the disk.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use beltline_types::{Cleanup, Error, ErrorKind, OffsetRange, Result, TimestampType, TopicInfo, TopicPartition};
@@ -19,7 +19,8 @@ const MAX_PARTITIONS: u32 = 10_000;
 pub(crate) struct Partition {
     pub(crate) key: PartitionKey,
     pub(crate) name: TopicPartition,
-    pub(crate) timestamps: TimestampType,
+    /// Whether records carry the time of their append, whatever their producers say.
+    stamps_all: AtomicBool,
     start: AtomicI64,
     end: AtomicI64,
     /// Bytes appended since the last compaction.
@@ -32,14 +33,19 @@ pub(crate) struct Partition {
 
 impl Partition {
     fn new(key: PartitionKey, topic: &TopicInfo, range: OffsetRange) -> Partition {
-        let (name, timestamps) = (TopicPartition::new(topic.name.clone(), key.partition), topic.timestamps);
+        let name = TopicPartition::new(topic.name.clone(), key.partition);
+        let stamps_all = AtomicBool::new(topic.timestamps == TimestampType::LogAppendTime);
         let (start, end) = (AtomicI64::new(range.start), AtomicI64::new(range.end));
         let (fresh_bytes, compacted_bytes, merged_to) = Default::default();
-        Partition { key, name, timestamps, start, end, fresh_bytes, compacted_bytes, merged_to }
+        Partition { key, name, stamps_all, start, end, fresh_bytes, compacted_bytes, merged_to }
     }
 
     pub(crate) fn range(&self) -> OffsetRange {
         OffsetRange { start: self.start.load(Ordering::Acquire), end: self.end.load(Ordering::Acquire) }
+    }
+
+    pub(crate) fn stamps_all(&self) -> bool {
+        self.stamps_all.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_start(&self, start: i64) {
@@ -77,26 +83,49 @@ impl Topic {
         Topic { number, info, partitions }
     }
 
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut bytes = self.number.to_le_bytes().to_vec();
-        bytes.extend_from_slice(&self.info.partitions.to_le_bytes());
-        bytes.push(u8::from(self.info.cleanup == Cleanup::Compact));
-        bytes.extend_from_slice(&self.info.retention_ms.unwrap_or(-1).to_le_bytes());
-        bytes.extend_from_slice(&self.info.retention_bytes.unwrap_or(u64::MAX).to_le_bytes());
-        bytes.push(u8::from(self.info.timestamps == TimestampType::LogAppendTime));
+    /// The same topic with more partitions or other settings. What is known of its partitions stays.
+    pub(crate) fn changed(&self, info: TopicInfo) -> Topic {
+        let mut changed = Topic::empty(self.number, info);
+        for (ours, kept) in changed.partitions.iter_mut().zip(&self.partitions) {
+            kept.stamps_all.store(ours.stamps_all(), Ordering::Relaxed);
+            *ours = kept.clone();
+        }
+        changed
+    }
+
+    /// What is stored of a topic.
+    pub(crate) fn fact(number: u32, info: &TopicInfo) -> Vec<u8> {
+        let mut bytes = number.to_le_bytes().to_vec();
+        bytes.extend_from_slice(&info.partitions.to_le_bytes());
+        bytes.push(match info.cleanup {
+            Cleanup::Delete => 0,
+            Cleanup::Compact => 1,
+            Cleanup::CompactAndDelete => 2,
+        });
+        bytes.extend_from_slice(&info.retention_ms.unwrap_or(-1).to_le_bytes());
+        bytes.extend_from_slice(&info.retention_bytes.unwrap_or(u64::MAX).to_le_bytes());
+        bytes.push(u8::from(info.timestamps == TimestampType::LogAppendTime));
+        for text in info.config.iter().flat_map(|(name, value)| [name, value]) {
+            bytes.extend_from_slice(&(text.len() as u32).to_le_bytes());
+            bytes.extend_from_slice(text.as_bytes());
+        }
         bytes
     }
 
     fn decode(name: &str, bytes: &[u8]) -> Option<(u32, TopicInfo)> {
         let (number, rest) = bytes.split_first_chunk::<4>()?;
         let (partitions, rest) = rest.split_first_chunk::<4>()?;
-        let (compacted, rest) = rest.split_first()?;
+        let (cleanup, rest) = rest.split_first()?;
         let (retention_ms, rest) = rest.split_first_chunk::<8>()?;
         let (retention_bytes, rest) = rest.split_first_chunk::<8>()?;
         let info = TopicInfo {
             name: Arc::from(name),
             partitions: u32::from_le_bytes(*partitions),
-            cleanup: if *compacted == 1 { Cleanup::Compact } else { Cleanup::Delete },
+            cleanup: match *cleanup {
+                1 => Cleanup::Compact,
+                2 => Cleanup::CompactAndDelete,
+                _ => Cleanup::Delete,
+            },
             retention_ms: Some(i64::from_le_bytes(*retention_ms)).filter(|time| *time >= 0),
             retention_bytes: Some(u64::from_le_bytes(*retention_bytes)).filter(|bytes| *bytes != u64::MAX),
             // Topics of before the choice have nothing here, and carry their producers' time.
@@ -104,10 +133,25 @@ impl Topic {
                 Some(1) => TimestampType::LogAppendTime,
                 _ => TimestampType::CreateTime,
             },
-            config: Vec::new(),
+            config: decode_config(rest.get(1..).unwrap_or_default())?,
         };
         Some((u32::from_le_bytes(*number), info))
     }
+}
+
+/// Names and values in turn; topics of before they were kept have none.
+fn decode_config(mut bytes: &[u8]) -> Option<Vec<(String, String)>> {
+    let mut text = || -> Option<String> {
+        let (length, rest) = bytes.split_first_chunk::<4>()?;
+        let (text, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        bytes = rest;
+        String::from_utf8(text.to_vec()).ok()
+    };
+    let mut config = Vec::new();
+    while let Some(name) = text() {
+        config.push((name, text()?));
+    }
+    bytes.is_empty().then_some(config)
 }
 
 /// All topics, by name. Readers never wait for the disk.
@@ -163,8 +207,11 @@ impl Catalog {
     }
 }
 
-/// Refuses what Kafka would refuse, so that a topic can move there.
-pub(crate) fn check(wanted: &TopicInfo) -> Result<()> {
+/// Whether a topic can be created as wished, apart from whether there is one.
+///
+/// # Errors
+/// `Usage` for what Kafka would refuse, so that a topic can move there.
+pub fn check_topic(wanted: &TopicInfo) -> Result<()> {
     let name = &*wanted.name;
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     let problem = if name.is_empty() {

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-use beltline_types::{Batch, BatchBuilder, Cleanup, Offset, Result};
+use beltline_types::{Batch, BatchBuilder, Offset, Result};
 
 use crate::block::BlockHeader;
 use crate::catalog::{Partition, Topic};
@@ -22,12 +22,14 @@ const READ_BYTES: usize = 1 << 20;
 
 /// Compacts the partitions of a topic that are worth it.
 pub(crate) fn apply(log: &Shared, topic: &Topic) -> Result<()> {
-    if topic.info.cleanup != Cleanup::Compact {
+    if !topic.info.cleanup.compacts() {
         return Ok(());
     }
+    let set = topic.info.option("segment.bytes").and_then(|bytes| u64::try_from(bytes).ok());
+    let min_bytes = set.unwrap_or(log.options.compact_min_bytes);
     for partition in &topic.partitions {
         let fresh = partition.fresh_bytes.load(Ordering::Relaxed);
-        let worth = log.options.compact_min_bytes.max(partition.compacted_bytes.load(Ordering::Relaxed));
+        let worth = min_bytes.max(partition.compacted_bytes.load(Ordering::Relaxed));
         if fresh >= worth {
             compact(log, topic, partition)?;
             partition.fresh_bytes.fetch_sub(fresh, Ordering::Relaxed);
@@ -50,7 +52,8 @@ fn compact(log: &Shared, topic: &Topic, partition: &Partition) -> Result<()> {
         }
         Ok(())
     })?;
-    let oldest_tombstone = log.clock.now_ms() - log.options.tombstone_retention_ms;
+    let kept_ms = topic.info.option("delete.retention.ms").unwrap_or(log.options.tombstone_retention_ms);
+    let oldest_tombstone = log.clock.now_ms().saturating_sub(kept_ms);
     let mut run = Run::default();
     let mut left_bytes = 0;
     each_batch(log, partition, end, &mut |batch| {

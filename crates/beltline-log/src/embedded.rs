@@ -10,7 +10,7 @@ use std::time::Duration;
 use beltline_env::{Clock, Files, MemoryFiles, RealFiles, spawn_thread};
 use beltline_types::{
     Append, Appended, Batch, BatchPart, CommitReceipt, CommitRequest, Error, ErrorKind, Offset, OffsetRange, Result,
-    TimestampType, TopicInfo, TopicPartition, TopicSpec,
+    TopicInfo, TopicPartition, TopicSpec,
 };
 
 use crate::block::{self, BlockHeader};
@@ -79,7 +79,7 @@ pub(crate) struct Shared {
     pub(crate) options: LogOptions,
     pub(crate) clock: Arc<dyn Clock>,
     /// Held while something is written, so that offsets are given out in order.
-    writing: Mutex<()>,
+    pub(crate) writing: Mutex<()>,
     version: Mutex<u64>,
     grown: Condvar,
     /// Held by who tidies up: one at a time.
@@ -89,7 +89,7 @@ pub(crate) struct Shared {
     ending: Condvar,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -112,13 +112,13 @@ impl Shared {
     }
 
     /// Writes while `writing` is held.
-    fn write(&self, changes: Changes<'_>, durable: bool) -> Result<()> {
+    pub(crate) fn write(&self, changes: Changes<'_>, durable: bool) -> Result<()> {
         self.segments.write(changes, durable)?;
         self.unsynced.store(true, Ordering::Release);
         Ok(())
     }
 
-    fn is_durable(&self) -> bool {
+    pub(crate) fn is_durable(&self) -> bool {
         self.options.sync == SyncPolicy::Always
     }
 
@@ -263,9 +263,10 @@ impl Shared {
                 continue;
             }
             let end = base_offset + Offset::from(records.len());
-            match partition.timestamps {
-                TimestampType::CreateTime => records.stamp_missing(self.clock.now_ms()),
-                TimestampType::LogAppendTime => records.stamp_all(self.clock.now_ms()),
+            if partition.stamps_all() {
+                records.stamp_all(self.clock.now_ms());
+            } else {
+                records.stamp_missing(self.clock.now_ms());
             }
             let parts = records.cut(self.options.block_bytes);
             places.push(Some(Place { partition, base_offset, end, parts }));
@@ -275,7 +276,7 @@ impl Shared {
 }
 
 /// The offsets of a partition, if `offset` is one of them or the end.
-fn within(partition: &Partition, offset: Offset) -> Result<OffsetRange> {
+pub(crate) fn within(partition: &Partition, offset: Offset) -> Result<OffsetRange> {
     let range = partition.range();
     if offset < range.start || offset > range.end {
         let (name, start, end) = (&partition.name, range.start, range.end);
@@ -292,13 +293,13 @@ impl Log for EmbeddedLog {
         let mut number = stored.as_deref().and_then(keys::stored_number).unwrap_or(0);
         let (mut topics, mut changes): (Vec<Topic>, Vec<FactChange>) = Default::default();
         for spec in wanted {
-            catalog::check(spec)?;
+            catalog::check_topic(spec)?;
             let twice = topics.iter().any(|topic| topic.info.name == spec.name);
             if twice || self.shared.catalog.topic(&spec.name).is_some() {
                 continue;
             }
             let topic = Topic::empty(number, spec.clone());
-            changes.push(FactChange::put(keys::topic(&spec.name), topic.encode()));
+            changes.push(FactChange::put(keys::topic(&spec.name), Topic::fact(topic.number, &topic.info)));
             topics.push(topic);
             number += 1;
         }
@@ -333,6 +334,18 @@ impl Log for EmbeddedLog {
         self.shared.write(Changes::of_facts(changes), self.shared.is_durable())?;
         self.shared.catalog.remove(name);
         Ok(())
+    }
+
+    fn grow_topic(&self, name: &str, partitions: u32) -> Result<()> {
+        self.shared.grow_topic(name, partitions)
+    }
+
+    fn change_topic(&self, wanted: &TopicSpec) -> Result<()> {
+        self.shared.change_topic(wanted)
+    }
+
+    fn delete_records(&self, partition: &TopicPartition, before: Offset) -> Result<Offset> {
+        self.shared.delete_records(partition, before)
     }
 
     fn fetch(&self, wanted: &TopicPartition, offset: Offset, max_bytes: usize) -> Result<Fetched> {

@@ -137,8 +137,14 @@ impl Index {
             segment.live_blocks += 1;
         }
         let blocks = self.partitions.entry(partition).or_default();
-        if blocks.last().is_none_or(|last| last.next_offset() <= block.base_offset) {
+        if blocks.last().is_some_and(|last| last.next_offset() <= block.base_offset) {
             blocks.push(block);
+            return;
+        }
+        // One that was made from blocks which were let go meanwhile must not bring them back.
+        let start = self.facts.get(&keys::start(partition)).and_then(|start| keys::stored_offset(start)).unwrap_or(0);
+        if block.next_offset() <= start {
+            bury(&mut self.segments, &block);
             return;
         }
         let from = blocks.partition_point(|other| other.next_offset() <= block.base_offset);

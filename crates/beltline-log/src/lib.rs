@@ -3,6 +3,7 @@
 //! - `embedded`: the [`Log`] on this machine; `catalog` knows its topics and where their partitions end
 //! - `segments`: the files below, written once and at their end; `segment` is one of them, `frame` one commit in it,
 //!   `block` the records of one append with their checksum
+//! - `changing`: topics that exist get more partitions, other settings, a later beginning
 //! - `index`: what is known without asking the disk; `keys` names its facts
 //! - `membership`: the group of one that reads an embedded log
 //! - `recovery`: opening a log after whatever has happened
@@ -13,6 +14,7 @@
 
 mod block;
 mod catalog;
+mod changing;
 mod cleaning;
 mod compaction;
 mod data_directory;
@@ -36,6 +38,7 @@ use beltline_types::{
     TopicSpec,
 };
 
+pub use catalog::check_topic;
 pub use data_directory::{DataDirectory, Holder};
 pub use embedded::{EmbeddedLog, LogOptions, SyncPolicy};
 pub use membership::Membership;
@@ -94,6 +97,37 @@ pub trait Log: Send + Sync {
     /// # Errors
     /// Only what the disk says.
     fn delete_topic(&self, name: &str) -> Result<()>;
+
+    /// Adds partitions to a topic, so that it has as many as wished. Records that are there stay where they are, so from
+    /// then on a key may belong to another partition than before.
+    ///
+    /// # Errors
+    /// `NotFound` for a topic that does not exist; `Usage` for fewer partitions than it has, for too many, or where the
+    /// log cannot; otherwise what the disk says.
+    fn grow_topic(&self, name: &str, partitions: u32) -> Result<()> {
+        let message = format!("this log cannot give topic {name} {partitions} partitions; use Kafka's tools");
+        Err(Error::new(ErrorKind::Usage, message))
+    }
+
+    /// Gives a topic the settings of `wanted`; its partitions stay as they are, whatever the wish says.
+    ///
+    /// # Errors
+    /// `NotFound` for a topic that does not exist; `Usage` where the log cannot; otherwise what the disk says.
+    fn change_topic(&self, wanted: &TopicSpec) -> Result<()> {
+        let message = format!("this log cannot change the settings of topic {}; use Kafka's tools", wanted.name);
+        Err(Error::new(ErrorKind::Usage, message))
+    }
+
+    /// Lets the records of a partition below `before` go, and gives the first offset that is left: more than `before`
+    /// where retention was there already.
+    ///
+    /// # Errors
+    /// `NotFound` for a partition that does not exist, `OffsetOutOfRange` beyond its end; `Usage` where the log cannot;
+    /// otherwise what the disk says: then the records are still there.
+    fn delete_records(&self, partition: &TopicPartition, before: Offset) -> Result<Offset> {
+        let message = format!("this log cannot delete the records of {partition} below {before}; use Kafka's tools");
+        Err(Error::new(ErrorKind::Usage, message))
+    }
 
     /// Reads batches from the one that holds `offset`, at least one, until `max_bytes` are gathered.
     ///

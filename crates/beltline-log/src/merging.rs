@@ -6,7 +6,7 @@
 
 use std::sync::atomic::Ordering;
 
-use beltline_types::{BatchBuilder, Cleanup, Offset, Result};
+use beltline_types::{BatchBuilder, Offset, Result};
 
 use crate::block::BlockHeader;
 use crate::catalog::{Partition, Topic};
@@ -34,7 +34,7 @@ struct Run {
 
 /// Merges small blocks of a topic; compaction does it for changelogs.
 pub(crate) fn apply(log: &Shared, topic: &Topic) -> Result<()> {
-    if topic.info.cleanup == Cleanup::Compact {
+    if topic.info.cleanup.compacts() {
         return Ok(());
     }
     topic.partitions.iter().try_for_each(|partition| {

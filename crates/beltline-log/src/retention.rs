@@ -4,19 +4,18 @@ use beltline_types::Result;
 
 use crate::catalog::{Partition, Topic};
 use crate::embedded::Shared;
-use crate::frame::{Changes, FactChange};
-use crate::keys;
 
 /// Applies a topic's retention once.
 pub(crate) fn apply(log: &Shared, topic: &Topic) -> Result<()> {
-    if topic.info.retention_ms.is_none() && topic.info.retention_bytes.is_none() {
+    let has_limit = topic.info.retention_ms.is_some() || topic.info.retention_bytes.is_some();
+    if !has_limit || !topic.info.cleanup.deletes() {
         return Ok(());
     }
     topic.partitions.iter().try_for_each(|partition| apply_to(log, topic, partition))
 }
 
 fn apply_to(log: &Shared, topic: &Topic, partition: &Partition) -> Result<()> {
-    let oldest = topic.info.retention_ms.map(|retention| log.clock.now_ms() - retention);
+    let oldest = topic.info.retention_ms.map(|retention| log.clock.now_ms().saturating_sub(retention));
     let new_start = {
         let index = log.segments.index();
         let blocks = index.blocks(partition.key);
@@ -31,9 +30,5 @@ fn apply_to(log: &Shared, topic: &Topic, partition: &Partition) -> Result<()> {
         all_but_last.iter().take_while(goes).last().map(crate::index::BlockEntry::next_offset)
     };
     let Some(new_start) = new_start else { return Ok(()) };
-    // Readers are told first: nobody may be sent to a block that is about to go.
-    let start = partition.range().start;
-    partition.set_start(new_start);
-    let fact = FactChange::put(keys::start(partition.key), new_start.to_le_bytes());
-    log.rewrite(topic, Changes::of_facts(vec![fact])).map(drop).inspect_err(|_| partition.set_start(start))
+    log.let_go(topic, partition, new_start, false)
 }

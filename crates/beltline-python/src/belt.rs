@@ -179,23 +179,38 @@ impl Belt {
         Ok(())
     }
 
-    /// Listens for Kafka's protocol on a port of this machine until the belt stops; returns host and port.
+    /// Listens for Kafka's protocol until the belt stops; returns host and port.
     ///
     /// Where the belt holds a data directory, other processes find the port there, see `Endpoint.find`.
     ///
     /// Args:
     ///     port: 0 takes a free one.
+    ///     host: Name or address of this machine to listen on.
+    ///     advertised_host: The name that clients are told; None is the address to which each of them came.
+    ///     token: What clients must say as the password of SASL PLAIN; None lets everybody in.
+    ///     tls: Files of a certificate and its key, in PEM.
     ///
     /// Raises:
-    ///     ImproperlyConfigured: The port is taken.
+    ///     ImproperlyConfigured: The port is taken, the address is open to other machines without token and TLS, or the
+    ///         files are none.
     ///     DataDirectoryError: Others cannot be told, the directory refuses the file.
     ///
-    /// Signature: (port: int = 0) -> str
-    #[pyo3(signature = (port = 0))]
-    fn serve(&self, py: Python<'_>, port: u16) -> PyResult<String> {
+    /// Signature: (port: int = 0, host: str = "127.0.0.1", advertised_host: str | None = None,
+    ///     token: str | None = None, tls: tuple[str, str] | None = None) -> str
+    #[pyo3(signature = (port = 0, host = "127.0.0.1", advertised_host = None, token = None, tls = None))]
+    fn serve(
+        &self,
+        py: Python<'_>,
+        port: u16,
+        host: &str,
+        advertised_host: Option<String>,
+        token: Option<String>,
+        tls: Option<(String, String)>,
+    ) -> PyResult<String> {
+        let options = endpoint::options(host, port, advertised_host, token, tls).for_python(py)?;
         let mut inner = self.enter(py)?;
         let worker = inner.worker_mut().for_python(py)?;
-        py.detach(|| endpoint::serve(worker, port)).for_python(py)
+        py.detach(|| endpoint::serve(worker, options)).for_python(py)
     }
 
     /// Creates the topic if it does not exist; returns the partitions it really has.

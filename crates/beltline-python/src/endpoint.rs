@@ -1,24 +1,42 @@
 //! The own endpoint, and that of another process as the command line uses it.
 
+use std::net::ToSocketAddrs;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use beltline_broker::{BrokerOptions, Visitor};
+use beltline_broker::{BrokerOptions, TlsFiles, Visitor};
 use beltline_env::{Clock, SystemClock};
-use beltline_types::{BatchBuilder, Result, TopicPartition, encode_headers, partition_of};
+use beltline_types::{BatchBuilder, Error, ErrorKind, Result, TopicPartition, encode_headers, partition_of};
 use beltline_worker::Worker;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::errors::ForPython;
 
+/// How to listen, as Python says it; `tls` are certificate and key.
+///
+/// # Errors
+/// `Usage` for a host that this machine does not know.
+pub fn options(
+    host: &str,
+    port: u16,
+    advertised_host: Option<String>,
+    token: Option<String>,
+    tls: Option<(String, String)>,
+) -> Result<BrokerOptions> {
+    let unknown = || format!("setting endpoint_host: this machine knows no address {host:?}");
+    let mut addresses =
+        (host, port).to_socket_addrs().map_err(|error| Error::new(ErrorKind::Usage, unknown()).with_source(error))?;
+    let address = addresses.next().ok_or_else(|| Error::new(ErrorKind::Usage, unknown()))?;
+    let tls = tls.map(|(certificate, key)| TlsFiles { certificate: certificate.into(), key: key.into() });
+    Ok(BrokerOptions { address, advertised_host, require_token: token.is_some(), token, tls, ..Default::default() })
+}
+
 /// Listens for other processes while the worker lives; gives host and port.
 ///
 /// # Errors
 /// See [`beltline_broker::Endpoint::serve`].
-pub fn serve(worker: &mut Worker, port: u16) -> Result<String> {
-    let mut options = BrokerOptions::default();
-    options.address.set_port(port);
+pub fn serve(worker: &mut Worker, options: BrokerOptions) -> Result<String> {
     let (log, clock) = (worker.log().clone(), worker.clock().clone());
     let serving = beltline_broker::Endpoint::serve(log, clock, options, worker.directory())?;
     let address = serving.address().to_string();

@@ -35,6 +35,20 @@ pub enum Cleanup {
     Delete,
     /// Only the last record of each key is kept: changelogs.
     Compact,
+    /// Both: of what is older than the retention not even the last record of a key is kept.
+    CompactAndDelete,
+}
+
+impl Cleanup {
+    /// Whether only the last record of each key is kept.
+    pub fn compacts(self) -> bool {
+        self != Cleanup::Delete
+    }
+
+    /// Whether records go when they are too old or too many.
+    pub fn deletes(self) -> bool {
+        self != Cleanup::Compact
+    }
 }
 
 /// Whose time a record carries; the names are Kafka's.
@@ -62,7 +76,8 @@ pub struct TopicSpec {
     pub retention_bytes: Option<u64>,
     /// Whose time a record carries.
     pub timestamps: TimestampType,
-    /// Further options by Kafka's names, for a log that knows them; the embedded log knows none but those above.
+    /// Further options by Kafka's names, for a log that knows them. The embedded log keeps all of them and knows
+    /// `segment.bytes` and `delete.retention.ms`, see [`TopicSpec::option`].
     pub config: Vec<(String, String)>,
 }
 
@@ -85,6 +100,12 @@ impl TopicSpec {
     pub fn compacted(mut self) -> Self {
         self.cleanup = Cleanup::Compact;
         self
+    }
+
+    /// One of the further options, as a number; `None` when it is not set or is none.
+    pub fn option(&self, name: &str) -> Option<i64> {
+        let (_, value) = self.config.iter().find(|(known, _)| known == name)?;
+        value.parse().ok()
     }
 }
 

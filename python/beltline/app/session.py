@@ -12,6 +12,7 @@ from beltline._native import Belt
 from beltline.events import HeadersArgument, header_pairs
 from beltline.exceptions import ImproperlyConfigured
 from beltline.services import Clock, ManualClock, SystemClock
+from beltline.settings.endpoint import endpoint_options, must_listen
 from beltline.settings.librdkafka import kafka_options
 from beltline.topic_options import MissingTopic, can_be_created_elsewhere, missing_topics, options_of
 from beltline.types import TP
@@ -189,15 +190,15 @@ class BeltSession:
         """Listen for other processes and for Kafka's tools, if the settings want it and the log is a durable one here.
 
         Raises:
-            ImproperlyConfigured: The port that the settings name is taken.
+            ImproperlyConfigured: The port that the settings name is taken, or who may connect is said badly.
         """
         conf = self.app.conf
         if not conf.endpoint or conf.is_memory or conf.is_kafka or self.endpoint is not None:
             return
         try:
-            self.endpoint = self.belt.serve(conf.endpoint_port)
+            self.endpoint = self.belt.serve(**endpoint_options(conf))
         except ImproperlyConfigured as error:
-            if conf.endpoint_port:
+            if must_listen(conf):
                 raise
             # A machine that gives no port at all; the app itself needs none.
             logger.warning("nobody can reach this app from outside: %s", error)

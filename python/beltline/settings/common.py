@@ -20,7 +20,7 @@ from .convert import (
     text,
     zone,
 )
-from .hiding import without_password
+from .hiding import hidden, without_password
 from .setting import Effect, Setting, SettingsBase
 
 
@@ -75,7 +75,43 @@ class CommonSettings(SettingsBase):
         effect=Effect.EMBEDDED,
         minimum=0,
         maximum=65_535,
-        doc="Port of the endpoint on 127.0.0.1; the banner says which one it is.",
+        doc="Port of the endpoint; the banner says which one it is.",
+    )
+    endpoint_host = Setting(
+        text,
+        default="127.0.0.1",
+        env="BELTLINE_ENDPOINT_HOST",
+        effect=Effect.EMBEDDED,
+        doc="Address of this machine on which the endpoint listens. One that other machines reach, as `0.0.0.0`, is "
+        "refused without `endpoint_token` or `endpoint_certificate`.",
+    )
+    endpoint_advertised_host = Setting(
+        optional(text),
+        default_text="the address to which each client came",
+        env="BELTLINE_ENDPOINT_ADVERTISED_HOST",
+        effect=Effect.EMBEDDED,
+        doc="Name by which clients reach this machine, such as the one in the certificate.",
+    )
+    endpoint_token = Setting(
+        optional(text),
+        env="BELTLINE_ENDPOINT_TOKEN",
+        effect=Effect.EMBEDDED,
+        shown=hidden,
+        doc="What clients of the endpoint must say as the password of SASL PLAIN, with any user name; at least 16 "
+        "characters. Without TLS everybody on the way can read it.",
+    )
+    endpoint_certificate = Setting(
+        optional(path),
+        env="BELTLINE_ENDPOINT_CERTIFICATE",
+        effect=Effect.EMBEDDED,
+        doc="File in PEM with the certificate of the endpoint and those that lead to its authority: connections are "
+        "encrypted then. `endpoint_key` must be there too.",
+    )
+    endpoint_key = Setting(
+        optional(path),
+        env="BELTLINE_ENDPOINT_KEY",
+        effect=Effect.EMBEDDED,
+        doc="File in PEM with the private key of `endpoint_certificate`, without a password.",
     )
     processing_guarantee = Setting(
         one_of("exactly_once", "at_least_once"),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-__all__ = ["HIDDEN", "is_secret", "without_password", "without_secrets"]
+__all__ = ["HIDDEN", "hidden", "is_secret", "without_password", "without_secrets"]
 
 HIDDEN: Final = "<hidden>"
 
@@ -29,6 +29,16 @@ def is_secret(option: str) -> bool:
     if name in SECRET_NAMES:
         return True
     return any(part in name for part in SECRET_PARTS) and not any(part in name for part in PUBLIC_PARTS)
+
+
+def hidden(value: Any) -> str:
+    """Return only whether there is a value.
+
+    Example:
+        >>> hidden("hush"), hidden(None)
+        ('<hidden>', 'None')
+    """
+    return repr(None) if value is None else HIDDEN
 
 
 def without_secrets(options: Any) -> str:

@@ -57,12 +57,12 @@ pub(super) fn code(result: Result<(), Denied>) -> i16 {
 }
 
 pub(super) fn find_coordinator(
-    context: &Context,
+    client: &Client,
     request: FindCoordinatorRequest,
     version: i16,
 ) -> FindCoordinatorResponse {
-    let host = text(&context.address.ip().to_string());
-    let port = i32::from(context.address.port());
+    let host = text(&client.node.0);
+    let port = i32::from(client.node.1);
     // 0 is a group, 1 a transaction.
     let is_known = (0..=1).contains(&request.key_type);
     let code = if is_known { NONE } else { ResponseError::InvalidRequest.code() };

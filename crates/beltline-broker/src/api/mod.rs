@@ -8,6 +8,8 @@ mod groups;
 mod list_offsets;
 mod produce;
 pub(crate) mod sasl;
+mod settings;
+mod topic_changes;
 mod topics;
 mod transactions;
 
@@ -37,13 +39,22 @@ pub(crate) fn answer(
         RequestKind::ListOffsets(request) => {
             ResponseKind::ListOffsets(list_offsets::list_offsets(context, client, request, version))
         }
-        RequestKind::Metadata(request) => ResponseKind::Metadata(topics::metadata(context, request, version)),
+        RequestKind::Metadata(request) => ResponseKind::Metadata(topics::metadata(context, client, request, version)),
         RequestKind::CreateTopics(request) => ResponseKind::CreateTopics(topics::create(context, request)),
         RequestKind::DeleteTopics(request) => ResponseKind::DeleteTopics(topics::delete(context, request, version)),
         RequestKind::DescribeConfigs(request) => ResponseKind::DescribeConfigs(configs::describe(context, request)),
-        RequestKind::DescribeCluster(_) => ResponseKind::DescribeCluster(topics::cluster(context)),
+        RequestKind::IncrementalAlterConfigs(request) => {
+            ResponseKind::IncrementalAlterConfigs(configs::alter(context, request))
+        }
+        RequestKind::CreatePartitions(request) => {
+            ResponseKind::CreatePartitions(topic_changes::create_partitions(context, request))
+        }
+        RequestKind::DeleteRecords(request) => {
+            ResponseKind::DeleteRecords(topic_changes::delete_records(context, request))
+        }
+        RequestKind::DescribeCluster(_) => ResponseKind::DescribeCluster(topics::cluster(context, client)),
         RequestKind::FindCoordinator(request) => {
-            ResponseKind::FindCoordinator(groups::find_coordinator(context, request, version))
+            ResponseKind::FindCoordinator(groups::find_coordinator(client, request, version))
         }
         RequestKind::JoinGroup(request) => {
             ResponseKind::JoinGroup(groups::join(context, client, request, version).ok_or(Hangup)?)

@@ -89,10 +89,11 @@ fn read(context: &Context, topic: &str, data: &PartitionProduceData) -> Result<R
     let bytes = data.records.as_deref().unwrap_or_default();
     let limits = &context.options.limits;
     // Kinder than a queue without end, and bounded in memory: two batches are decompressed at one time.
+    let max_bytes = info.option("max.message.bytes").and_then(|bytes| usize::try_from(bytes).ok());
     let share = context.decompression.take(1, limits.transfer_timeout);
     let _share = share.ok_or_else(|| failed(ResponseError::RequestTimedOut))?;
-    let batch =
-        records::read_batch(bytes, limits.max_batch_bytes, limits.max_uncompressed_bytes).map_err(|refused| {
+    let batch = records::read_batch(bytes, max_bytes.unwrap_or(limits.max_batch_bytes), limits.max_uncompressed_bytes)
+        .map_err(|refused| {
             let message = match refused {
                 records::Refused::Invalid(message) => Some(message.to_owned()),
                 _ => None,

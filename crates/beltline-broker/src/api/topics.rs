@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use beltline_types::{Cleanup, ErrorKind, TopicInfo, TopicSpec};
+use beltline_log::check_topic;
+use beltline_types::{ErrorKind, TopicInfo, TopicSpec};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::TopicName;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreateTopicsRequest};
@@ -20,17 +21,20 @@ use kafka_protocol::messages::metadata_response::{
 
 use super::errors::{self, NONE};
 use super::{NODE, configs};
-use crate::context::{Context, lock, text};
+use crate::context::{Client, Context, lock, text};
 use crate::journal;
 
 /// What a client learns that asks for the operations it is allowed: that nobody says.
 const UNKNOWN_OPERATIONS: i32 = i32::MIN;
 
+/// As many as the log takes.
+pub(super) const MAX_PARTITIONS: i64 = 10_000;
+
 pub(super) fn is_internal(topic: &str) -> bool {
     topic == journal::TOPIC
 }
 
-pub(super) fn metadata(context: &Context, request: MetadataRequest, version: i16) -> MetadataResponse {
+pub(super) fn metadata(context: &Context, client: &Client, request: MetadataRequest, version: i16) -> MetadataResponse {
     let asks_for_all = match &request.topics {
         None => true,
         Some(topics) => version == 0 && topics.is_empty(),
@@ -44,11 +48,11 @@ pub(super) fn metadata(context: &Context, request: MetadataRequest, version: i16
     };
     let broker = MetadataResponseBroker::default()
         .with_node_id(NODE.into())
-        .with_host(text(&context.address.ip().to_string()))
-        .with_port(i32::from(context.address.port()));
+        .with_host(text(&client.node.0))
+        .with_port(i32::from(client.node.1));
     MetadataResponse::default()
         .with_brokers(vec![broker])
-        .with_cluster_id(Some(text(&context.token[..16])))
+        .with_cluster_id(Some(text(&context.cluster_id)))
         .with_controller_id(NODE.into())
         .with_topics(topics)
         .with_cluster_authorized_operations(UNKNOWN_OPERATIONS)
@@ -98,14 +102,14 @@ fn described(info: &TopicInfo) -> MetadataResponseTopic {
         .with_topic_authorized_operations(UNKNOWN_OPERATIONS)
 }
 
-pub(super) fn cluster(context: &Context) -> DescribeClusterResponse {
+pub(super) fn cluster(context: &Context, client: &Client) -> DescribeClusterResponse {
     let broker = DescribeClusterBroker::default()
         .with_broker_id(NODE.into())
-        .with_host(text(&context.address.ip().to_string()))
-        .with_port(i32::from(context.address.port()));
+        .with_host(text(&client.node.0))
+        .with_port(i32::from(client.node.1));
     DescribeClusterResponse::default()
         .with_endpoint_type(1)
-        .with_cluster_id(text(&context.token[..16]))
+        .with_cluster_id(text(&context.cluster_id))
         .with_controller_id(NODE.into())
         .with_brokers(vec![broker])
         .with_cluster_authorized_operations(UNKNOWN_OPERATIONS)
@@ -139,8 +143,11 @@ pub(super) fn create(context: &Context, request: CreateTopicsRequest) -> CreateT
 }
 
 fn created_configs(spec: &TopicSpec) -> Vec<CreatableTopicConfigs> {
-    let config = |(name, value): (&str, String)| {
-        CreatableTopicConfigs::default().with_name(text(name)).with_value(Some(text(&value))).with_config_source(5)
+    let config = |told: configs::Told| {
+        CreatableTopicConfigs::default()
+            .with_name(text(told.name))
+            .with_value(Some(text(&told.value)))
+            .with_config_source(told.source)
     };
     configs::of_topic(spec).into_iter().map(config).collect()
 }
@@ -161,12 +168,11 @@ fn create_one(
         configs::apply(&mut spec, &config.name, config.value.as_deref())
             .map_err(|message| (ResponseError::InvalidConfig, message))?;
     }
-    // What a dry run cannot ask the log is what the log itself checks: the name.
-    if is_only_checked {
-        let is_fine = !spec.name.is_empty() && spec.name.len() <= 249;
-        return if is_fine { Ok(spec) } else { Err((ResponseError::InvalidTopicException, "bad name".to_owned())) };
-    }
-    context.log.create_topics(std::slice::from_ref(&spec)).map_err(|error| {
+    let made = match is_only_checked {
+        true => check_topic(&spec),
+        false => context.log.create_topics(std::slice::from_ref(&spec)),
+    };
+    made.map_err(|error| {
         let code = match error.kind() {
             ErrorKind::Usage => ResponseError::InvalidTopicException,
             _ => errors::of_log(&error),
@@ -194,7 +200,7 @@ fn partitions_of(context: &Context, topic: &CreatableTopic) -> Result<u32, (Resp
     }
     match topic.num_partitions {
         -1 => Ok(context.options.default_partitions),
-        count if count > 0 && count <= 10_000 => Ok(count as u32),
+        count if count > 0 && i64::from(count) <= MAX_PARTITIONS => Ok(count as u32),
         count => Err((ResponseError::InvalidPartitions, format!("a topic cannot have {count} partitions here"))),
     }
 }
@@ -224,5 +230,5 @@ pub(super) fn delete(context: &Context, request: DeleteTopicsRequest, version: i
 
 /// Whether the log could keep the records of a topic with this cleanup apart: a compacted one needs keys.
 pub(super) fn needs_keys(info: &TopicInfo) -> bool {
-    info.cleanup == Cleanup::Compact
+    info.cleanup.compacts()
 }
