@@ -105,12 +105,13 @@ pub fn write_unit(log: &dyn Log, unit: CommitUnit, names: &[Arc<str>]) -> Result
 }
 
 /// Brings the store up to a unit the log has accepted. A crash before or within leaves the store behind the log,
-/// never ahead of it; the next restore catches up.
+/// never ahead of it; the next restore catches up. So it does where the log has not said at which offsets the changes are,
+/// as brokers with acks=0 do not: the store stays behind.
 ///
 /// # Errors
 /// What the disk says; the table and partition are named.
 pub fn store_unit(store: &Store, changes: &[ShardChanges]) -> Result<()> {
-    for change in changes {
+    for change in changes.iter().filter(|change| change.base_offset >= 0) {
         let batch = change.records.build(change.base_offset)?;
         let mut records = batch.iter().filter_map(|record| record.key.map(|key| (key, record.value)));
         store.apply(&change.table, change.partition, &mut records, change.next_offset)?;

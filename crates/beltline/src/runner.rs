@@ -50,7 +50,7 @@ pub(crate) struct Runner {
 impl Runner {
     /// Declares everything in the log and starts the I/O threads.
     pub(crate) fn start(app: App, local: Local, clock: Arc<dyn Clock>) -> Result<Runner> {
-        let waker: Waker = Arc::new(|| {});
+        let (waker, is_on_kafka): (Waker, bool) = (Arc::new(|| {}), app.is_on_kafka());
         let mut worker = local.into_worker(app.core.clone(), waker)?;
         let mut shared = Shared::default();
         for topic in &app.topics {
@@ -86,7 +86,9 @@ impl Runner {
         });
         let timers = timers.collect();
         worker.start()?;
-        serve(&mut worker, &mut shared, app.endpoint)?;
+        if !is_on_kafka {
+            serve(&mut worker, &mut shared, app.endpoint)?;
+        }
         Ok(Runner { worker, shared, handlers, timers, clock, stopping: false })
     }
 
