@@ -261,7 +261,7 @@ def test_other_things_are_no_credentials() -> None:
 
 def secret_settings(authority: Path) -> list[dict[str, Any]]:
     """Return settings with a secret in every place where there can be one."""
-    tls = SSLCredentials(cafile=authority, certfile=authority, password=SECRET)
+    tls = SSLCredentials(cafile=authority, certfile=authority, keyfile=authority.with_suffix(".key"), password=SECRET)
     return [
         {"broker_credentials": SASLCredentials(username="u", password=SECRET)},
         {"broker_credentials": SASLCredentials(username="u", password=SECRET, ssl_context=tls)},

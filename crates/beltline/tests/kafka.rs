@@ -4,7 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests start processes and look at the clock")]
 
 #[path = "../../beltline-kafka/tests/broker/broker.rs"]
-#[allow(dead_code, reason = "this test stops no broker")]
+#[expect(dead_code, reason = "this test stops no broker")]
 mod broker;
 
 use std::collections::BTreeMap;

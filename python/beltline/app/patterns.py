@@ -57,7 +57,7 @@ class Patterns:
     def interval_s(self) -> float:
         """How long a new topic may stay unseen."""
         shortest, longest = INTERVALS_S
-        wanted = min(max(self._session.app.conf.consumer_metadata_max_age_ms / 1000, shortest), longest)
+        wanted: float = min(max(self._session.app.conf.consumer_metadata_max_age_ms / 1000, shortest), longest)
         return wanted if self._session.is_kafka else min(wanted, LOCAL_INTERVAL_S)
 
     def subscribe(self, reader: Reader, pattern: re.Pattern[str]) -> Subscription:

@@ -81,8 +81,8 @@ def why_no_pair(error: OSError, certfile: str, key: str, password: str | None) -
 
 def reason_of(error: OSError) -> str:
     """Return what OpenSSL or the system says, in a few words."""
-    reason = getattr(error, "reason", None) or error.strerror or type(error).__name__
-    return str(reason).lower().replace("_", " ")
+    unnamed = "OpenSSL cannot read it" if isinstance(error, ssl.SSLError) else error.strerror or type(error).__name__
+    return str(getattr(error, "reason", None) or unnamed).lower().replace("_", " ")
 
 
 def text_of(path: str) -> str:
