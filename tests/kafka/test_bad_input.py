@@ -91,8 +91,8 @@ def segment_of(broker: Description, topic: str) -> Path:
 def spoil_codec(file: Path, value: bytes) -> None:
     """Have the batch that holds a value name a codec that there is not, with a checksum that is right.
 
-    A batch has its length at byte 8, its checksum (CRC-32C of what follows) at 17 and its attributes at 21, of which the
-    last three bits are the codec (KIP-98).
+    A batch has its length at byte 8, its checksum (CRC-32C of what follows) at 17 and its attributes at 21, of which
+    the last three bits are the codec (KIP-98).
     """
     content = bytearray(file.read_bytes())
     at = 0

@@ -181,6 +181,12 @@ def test_kerberos() -> None:
         options(broker_credentials=GSSAPICredentials(kerberos_domain_name="d"))
 
 
+def test_kerberos_is_refused_at_the_start_where_it_is_not_built(tmp_path: Path) -> None:
+    app = beltline.App("shop", broker="kafka://127.0.0.1:1", broker_credentials=GSSAPICredentials(), datadir=tmp_path)
+    with pytest.raises(ImproperlyConfigured, match=r"Kerberos .* is not in this build .* use SCRAM"):
+        app.open_belt()
+
+
 class Provider:
     """What Faust's users have: an object with an async method."""
 

@@ -364,8 +364,7 @@ impl Belt {
         Ok(worker.core.topic(id).map_or(partitions, |topic| topic.partitions))
     }
 
-    /// Makes a topic known that is not to be created: one that a pattern has found, or one that is missing, to see what else
-    /// is before the start is refused.
+    /// Makes a topic known without creating it: one that a pattern has found, or one that is missing, to see what else is.
     ///
     /// Signature: (name: str, partitions: int) -> None
     fn expect_topic(&self, py: Python<'_>, name: String, partitions: u32) -> PyResult<()> {

@@ -19,6 +19,9 @@ use crate::policy::{Last, OnError};
 /// Events of one handler before the next one gets a turn.
 const EVENTS_PER_TURN: usize = 1024;
 
+/// How often brokers are asked for partitions that topics have got.
+const SURVEY_INTERVAL: Duration = Duration::from_secs(60);
+
 /// The longest sleep without looking whether to stop.
 const LONGEST_SLEEP: Duration = Duration::from_millis(200);
 
@@ -86,7 +89,9 @@ impl Runner {
         });
         let timers = timers.collect();
         worker.start()?;
-        if !is_on_kafka {
+        if is_on_kafka {
+            worker.survey_topics(SURVEY_INTERVAL)?;
+        } else {
             serve(&mut worker, &mut shared, app.endpoint)?;
         }
         Ok(Runner { worker, shared, handlers, timers, clock, stopping: false })
