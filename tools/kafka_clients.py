@@ -119,6 +119,13 @@ class Clients:
         assert not left, f"{left} records were not delivered to {topic}"
         assert not failures, f"not delivered to {topic}: {failures[:3]}"
 
+    def produce_at(self, topic: str, timestamps_ms: Iterable[int]) -> None:
+        """Write one record for each timestamp, in this order, and wait until the broker has them all."""
+        producer = Producer({**self.options, "linger.ms": 5, "enable.idempotence": True})
+        for timestamp in timestamps_ms:
+            producer.produce(topic, key=b"k", value=b"%d" % timestamp, timestamp=timestamp)
+        assert producer.flush(PATIENCE_S) == 0, f"records were not delivered to {topic}"
+
     def read(self, topic: str, *, isolation: str = "read_committed", timeout: float = PATIENCE_S) -> list[Seen]:
         """Return everything that lies in a topic now, partition by partition.
 

@@ -143,10 +143,21 @@ class Belt:
         """
 
     def expect_topic(self, name: str, partitions: int) -> None:
-        """Makes a topic known that does not exist, to see what else is missing before the start is refused."""
+        """Makes a topic known that is not to be created: one that a pattern has found, or one that is missing, to see what else
+        is before the start is refused.
+        """
 
     def topics(self) -> list[tuple[str, int]]:
         """Every topic of the log with its number of partitions, by name."""
+
+    def survey_topics(self, interval_s: float) -> None:
+        """Has the log looked through every so often for topics and partitions that come up; see `topics_seen`."""
+
+    def topics_version(self) -> int:
+        """A number that is another one whenever `topics_seen` is."""
+
+    def topics_seen(self) -> list[tuple[str, int]]:
+        """Every topic with its partitions when the log was last looked through; empty before the first time."""
 
     def topic_offsets(self, name: str) -> list[tuple[int, int]]:
         """First and end offset of every partition of a topic.
@@ -155,12 +166,14 @@ class Belt:
             ImproperlyConfigured: There is no such topic.
         """
 
-    def subscribe(self, name: str, topics: Sequence[str]) -> Subscription:
+    def subscribe(self, name: str, topics: Sequence[str], tables: Sequence[str] | None = None) -> Subscription:
         """Opens a reader of declared topics; each subscription sees every record.
 
         Args:
             name: Shown in `health`, e.g. the agent's name.
-            topics: Declared before.
+            topics: Declared before; see `Subscription.extend` for more of them later.
+            tables: Attached before, those that the events are written to, to find out whether the partitions fit; None
+                when that is not known.
 
         Raises:
             ImproperlyConfigured: A topic that was not declared, named in the message.
@@ -301,6 +314,16 @@ class Subscription:
     @property
     def topics(self) -> list[str]:
         """What it reads."""
+
+    def extend(self, topics: Sequence[str]) -> None:
+        """Reads more topics from now on, without a position of the group from their first record.
+
+        Args:
+            topics: Declared before; those that it reads already stay as they are.
+
+        Raises:
+            ImproperlyConfigured: A topic that was not declared, or one that does not fit a table.
+        """
 
     def close(self) -> None:
         """Ends its streams; its partitions are fetched no longer. Idempotent."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -35,6 +36,10 @@ class Topic(Channel):
     Args:
         app: The app it belongs to.
         topics: Its names; to send it must have just one.
+        pattern: A regular expression in the place of names, as text or compiled: every topic whose whole name it
+            matches is read, those too that come up later, within ``consumer_metadata_max_age_ms``;
+            ``event.message.topic`` says which. Kafka's own topics (``__consumer_offsets``) and those that the app keeps
+            for itself (changelogs, topics of ``group_by``) are left out.
         key_type: `Record`, ``str``, ``bytes``, ``int``, ``float``, ``Decimal``, a dataclass or any other model; None
             leaves keys as bytes.
         value_type: The same for values; None decodes JSON as it comes.
@@ -53,7 +58,8 @@ class Topic(Channel):
 
     Raises:
         ValueError: A name that a log would refuse.
-        ImproperlyConfigured: Less than one partition.
+        TypeError: Both names and a pattern.
+        ImproperlyConfigured: Less than one partition, or a pattern that is no regular expression.
 
     Example:
         >>> import beltline
@@ -66,6 +72,7 @@ class Topic(Channel):
         app: App,
         *,
         topics: tuple[str, ...] | list[str] = (),
+        pattern: str | re.Pattern[str] | None = None,
         key_type: Any = None,
         value_type: Any = None,
         key_serializer: Any = None,
@@ -97,11 +104,14 @@ class Topic(Channel):
         )
         if partitions is not None and partitions < 1:
             raise ImproperlyConfigured(f"topic {'/'.join(topics)}: partitions={partitions}, but a topic has 1 or more")
+        if pattern and topics:
+            raise TypeError(f"topic {'/'.join(topics)}: give either names or pattern={pattern!r}, not both")
         for name in topics:
             check_name(name)
         if on_decode_error is not None:
             final_policy(on_decode_error)
         self.topics = tuple(topics)
+        self.pattern = compiled(pattern) if pattern else None
         self.key_serializer = key_serializer
         self.value_serializer = value_serializer
         self.partitions = partitions
@@ -122,8 +132,8 @@ class Topic(Channel):
 
     def _options(self) -> dict[str, Any]:
         names = (
-            "topics key_serializer value_serializer partitions retention compacting deleting replicas acks internal "
-            "config allow_empty has_prefix on_decode_error"
+            "topics pattern key_serializer value_serializer partitions retention compacting deleting replicas acks "
+            "internal config allow_empty has_prefix on_decode_error"
         )
         return {**super()._options(), **{name: getattr(self, name) for name in names.split()}}
 
@@ -155,8 +165,11 @@ class Topic(Channel):
         """Return its only name.
 
         Raises:
+            TypeError: When it is a pattern.
             ValueError: When it has several names, or none.
         """
+        if self.pattern is not None:
+            raise TypeError(f"{self} has no single name to send to")
         if len(self.topics) != 1:
             raise ValueError(f"a topic with the names {list(self.topics)} has no single name to send to")
         return self.topics[0]
@@ -174,9 +187,16 @@ class Topic(Channel):
         Args:
             topics: Its names; None is this topic's names between `prefix` and `suffix`.
             options: What is to be different, as in ``app.topic``.
+
+        Raises:
+            ValueError: A prefix or suffix for a pattern.
         """
+        if self.pattern is not None and topics is None and (prefix or suffix):
+            raise ValueError(f"{self} takes no prefix or suffix; write them into the pattern")
         names = self.topics if topics is None else topics
         given = {name: value for name, value in options.items() if value is not None}
+        if names:
+            given["pattern"] = None
         merged = {**self._options(), **given, "topics": tuple(f"{prefix}{name}{suffix}" for name in names)}
         return type(self)(**merged)
 
@@ -189,11 +209,13 @@ class Topic(Channel):
 
         def subscribe() -> Any:
             session = self.app.session
+            if self.pattern is not None:
+                return session.patterns.subscribe(reader, self.pattern)
             session.declare(self)
-            return session.belt.subscribe(reader.name, self.topics)
+            return session.belt.subscribe(reader.name, self.topics, reader.tables_behind(self.topics))
 
         policy = on_decode_error or self.on_decode_error or self.app.conf.on_decode_error
-        source = reader.keep(self.topics, subscribe)
+        source = reader.keep(self.pattern or self.topics, subscribe)
         return Source(source, self.key_serde.loads, self.value_serde.loads, reader.decode_error_handler(policy))
 
     def offsets(self) -> list[tuple[int, int]]:
@@ -332,7 +354,24 @@ class Topic(Channel):
         """Streams of a topic end with the belt."""
 
     def __str__(self) -> str:
+        if self.pattern is not None:
+            return f"the pattern {self.pattern.pattern!r}"
         return ",".join(self.topics) or "(topic without a name)"
+
+
+def compiled(pattern: str | re.Pattern[str]) -> re.Pattern[str]:
+    """Return a pattern, compiled.
+
+    Raises:
+        ImproperlyConfigured: It is no regular expression for text.
+    """
+    try:
+        made = re.compile(pattern)
+    except re.error as error:
+        raise ImproperlyConfigured(f"topic pattern {pattern!r} is no regular expression: {error}") from None
+    if not isinstance(made.pattern, str):
+        raise ImproperlyConfigured(f"topic pattern {pattern!r} is for bytes, but names of topics are text")
+    return made
 
 
 def check_name(name: str) -> None:

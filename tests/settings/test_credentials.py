@@ -126,11 +126,65 @@ def test_files_that_are_not_there_are_named() -> None:
         options(ssl_context=SSLCredentials(cafile="/nowhere"))
 
 
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a client's files: good ones, one that has run out, and a locked key."""
+    folder = tmp_path_factory.mktemp("client")
+    for name, days in (("good", "2"), ("old", "-1")):
+        request = f"openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN={name}".split()
+        subprocess.run(
+            [*request, "-keyout", folder / f"{name}.key", "-out", folder / "csr"], check=True, capture_output=True
+        )
+        sign = ["openssl", "x509", "-req", "-in", folder / "csr", "-signkey", folder / f"{name}.key", "-days", days]
+        subprocess.run([*sign, "-out", folder / f"{name}.pem"], check=True, capture_output=True)
+    lock = ["openssl", "pkcs8", "-topk8", "-in", folder / "good.key", "-passout", f"pass:{SECRET}"]
+    subprocess.run([*lock, "-out", folder / "locked.key"], check=True, capture_output=True)
+    (folder / "garbage").write_text("this is no key")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ({"cafile": "garbage"}, r"cafile \S+garbage cannot be used .* PEM file with the certificates"),
+        ({"certfile": "missing.pem"}, r"certfile \S+missing.pem does not exist"),
+        ({"certfile": "good.pem", "keyfile": "missing.key"}, r"keyfile \S+missing.key does not exist"),
+        ({"certfile": "garbage"}, r"certfile \S+garbage holds no certificate"),
+        ({"certfile": "good.pem", "keyfile": "garbage"}, r"keyfile \S+garbage cannot be used"),
+        ({"certfile": "good.pem"}, r"keyfile \S+good.pem cannot be used"),
+        ({"certfile": "good.pem", "keyfile": "old.key"}, r"keyfile \S+old.key is not the key of .*good.pem"),
+        ({"certfile": "old.pem", "keyfile": "old.key"}, r"certfile \S+old.pem ran out on 20\d\d-.*get a new one"),
+        (
+            {"certfile": "good.pem", "keyfile": "locked.key"},
+            r"locked.key cannot be used: it is locked, and no password=",
+        ),
+        ({"certfile": "good.pem", "keyfile": "locked.key", "password": "x"}, r"password= does not open it"),
+    ],
+)
+def test_files_of_no_use_are_named_with_the_cure(client: Path, files: dict[str, str], says: str) -> None:
+    given = {name: word if name == "password" else client / word for name, word in files.items()}
+    for place in ("ssl_context", "broker_credentials"):
+        with pytest.raises(ImproperlyConfigured, match=rf"setting {place}: .*{says}"):
+            options(**{place: SSLCredentials(**given)})
+
+
+def test_files_that_are_good_are_taken(client: Path) -> None:
+    for key, password in (("good.key", None), ("locked.key", SECRET)):
+        tls = SSLCredentials(certfile=client / "good.pem", keyfile=client / key, password=password)
+        assert options(ssl_context=tls)["ssl.key.location"] == str(client / key)
+
+
 def test_kerberos() -> None:
     made = options(broker_credentials=GSSAPICredentials(kerberos_service_name="k"))
     assert (made["sasl.mechanism"], made["sasl.kerberos.service.name"]) == ("GSSAPI", "k")
     with pytest.raises(ImproperlyConfigured, match=r"kerberos_domain_name.*sasl\.kerberos\.principal"):
         options(broker_credentials=GSSAPICredentials(kerberos_domain_name="d"))
+
+
+def test_kerberos_is_refused_at_the_start_where_it_is_not_built(tmp_path: Path) -> None:
+    app = beltline.App("shop", broker="kafka://127.0.0.1:1", broker_credentials=GSSAPICredentials(), datadir=tmp_path)
+    with pytest.raises(ImproperlyConfigured, match=r"Kerberos .* is not in this build .* use SCRAM"):
+        app.open_belt()
 
 
 class Provider:
@@ -213,7 +267,7 @@ def test_other_things_are_no_credentials() -> None:
 
 def secret_settings(authority: Path) -> list[dict[str, Any]]:
     """Return settings with a secret in every place where there can be one."""
-    tls = SSLCredentials(cafile=authority, certfile=authority, password=SECRET)
+    tls = SSLCredentials(cafile=authority, certfile=authority, keyfile=authority.with_suffix(".key"), password=SECRET)
     return [
         {"broker_credentials": SASLCredentials(username="u", password=SECRET)},
         {"broker_credentials": SASLCredentials(username="u", password=SECRET, ssl_context=tls)},

@@ -44,6 +44,7 @@ impl Core {
             }
             LogEvent::Standby(numbers) => self.stand_by(numbers),
             LogEvent::Trouble(trouble) => self.trouble = trouble,
+            LogEvent::Topics(topics) => self.surveyed(topics),
         }
         self.try_release();
         self.try_commit();
@@ -197,9 +198,7 @@ impl Core {
 
     pub(crate) fn find_queue(&self, partition: &TopicPartition) -> Option<usize> {
         let topic = self.topics.find(&partition.topic)?;
-        let first = (*self.first_queue.get(topic.index())?)?;
-        let index = first + partition.partition as usize;
-        self.queues.get(index).filter(|queue| queue.name == *partition).map(|_| index)
+        self.topic_queues.get(topic.index())?.get(partition.partition as usize).copied()
     }
 
     fn fetched(
@@ -263,6 +262,8 @@ impl Core {
             (false, ..) => queue.fetch_offset,
             (true, Some(committed), _) => committed,
             (true, None, StartFrom::Earliest) => range.start,
+            // It was born while others were read: nobody wants to miss its first records.
+            (true, None, StartFrom::Latest) if queue.is_late => range.start,
             (true, None, StartFrom::Latest) => range.end,
         };
         let position = match self.options.start {

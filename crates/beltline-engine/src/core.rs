@@ -12,6 +12,7 @@ use crate::group::Group;
 use crate::lane::{Finished, Lane, Place};
 use crate::outbox::{Outbox, Outgoing};
 use crate::queue::PartitionQueue;
+use crate::survey::Survey;
 use crate::tables::Tables;
 use crate::topology::Topics;
 use crate::{CoreOptions, Counters, Guarantee, LogCommand, Receipt, Sent, SubscriptionId, TableId, TableSpec, TopicId};
@@ -59,6 +60,9 @@ pub enum Next {
 #[derive(Debug)]
 pub(crate) struct Subscription {
     pub(crate) name: Arc<str>,
+    pub(crate) topics: Vec<TopicId>,
+    /// Tables that its events are written to; `None` when nobody has said which.
+    pub(crate) tables: Option<Vec<TableId>>,
     pub(crate) lanes: Vec<Lane>,
     /// The lane whose batch is being read.
     pub(crate) turn: usize,
@@ -94,8 +98,8 @@ pub(crate) enum Phase {
 pub struct Core {
     pub(crate) options: CoreOptions,
     pub(crate) topics: Topics,
-    /// First queue of each topic, if anybody reads it.
-    pub(crate) first_queue: Vec<Option<usize>>,
+    /// By topic and partition, the queue; a topic that nobody has read yet has none.
+    pub(crate) topic_queues: Vec<Vec<usize>>,
     pub(crate) queues: Vec<PartitionQueue>,
     pub(crate) subscriptions: Vec<Subscription>,
     pub(crate) tables: Tables,
@@ -120,6 +124,7 @@ pub struct Core {
     pub(crate) next_number: u64,
     pub(crate) trouble: Option<String>,
     pub(crate) counters: Counters,
+    pub(crate) survey: Survey,
 }
 
 impl Core {
@@ -129,7 +134,7 @@ impl Core {
         Core {
             options,
             topics: Topics::default(),
-            first_queue: Vec::new(),
+            topic_queues: Vec::new(),
             queues: Vec::new(),
             subscriptions: Vec::new(),
             tables: Tables::default(),
@@ -150,6 +155,7 @@ impl Core {
             next_number: 0,
             trouble: None,
             counters: Counters::default(),
+            survey: Survey::default(),
         }
     }
 
@@ -158,14 +164,16 @@ impl Core {
         &self.options
     }
 
-    /// Makes a topic that exists known; a second time for the same name gives the same id.
+    /// Makes a topic that exists known; a second time for the same name gives the same id. Whoever reads it reads the
+    /// partitions too that it has got since the first time.
     pub fn add_topic(&mut self, info: TopicInfo) -> TopicId {
         let partitions = info.partitions;
         let id = self.topics.add(info);
         self.outbox.add_topic(id, partitions);
-        if self.first_queue.len() <= id.index() {
-            self.first_queue.resize(id.index() + 1, None);
+        if self.topic_queues.len() <= id.index() {
+            self.topic_queues.resize_with(id.index() + 1, Vec::new);
         }
+        self.read_new_partitions(id);
         id
     }
 
@@ -193,12 +201,6 @@ impl Core {
     /// How a table is kept; `None` only for the id of another core.
     pub fn table_spec(&self, id: TableId) -> Option<&TableSpec> {
         self.tables.spec(id)
-    }
-
-    /// Whether a partition lies beyond those that its topic had when it was declared here.
-    pub fn has_grown(&self, partition: &TopicPartition) -> bool {
-        let topic = self.topics.find(&partition.topic).and_then(|id| self.topic(id));
-        topic.is_some_and(|topic| partition.partition >= topic.partitions)
     }
 
     /// All tables.

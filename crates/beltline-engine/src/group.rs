@@ -184,6 +184,7 @@ impl Core {
         let again: Vec<TopicPartition> =
             partitions.iter().filter(|name| self.group.leaving_since(name).is_some()).cloned().collect();
         self.lost(&again);
+        self.grow_to(&partitions);
         self.group.join = Join::Answered;
         self.group.generation += 1;
         self.group.version += 1;

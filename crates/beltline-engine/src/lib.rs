@@ -11,6 +11,7 @@
 //! - `outbox`, `tables`: what a unit is made of
 //! - `commit`: when a unit is due
 //! - `group`, `hand_over`: which partitions are ours, and how they come and go
+//! - `survey`: topics and partitions that come up meanwhile, and which of them fit
 //! - `core` and `subscribe` (set-up and data plane), `control` (the state machine), `seal` (making and ending units), `observe`
 
 mod commit;
@@ -27,6 +28,7 @@ mod protocol;
 mod queue;
 mod seal;
 mod subscribe;
+mod survey;
 mod tables;
 mod topology;
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use beltline_table::Shard;
-use beltline_types::{Appended, Batch, CommitReceipt, CommitRequest, Error, Offset, OffsetRange, TopicPartition};
+use beltline_types::{
+    Appended, Batch, CommitReceipt, CommitRequest, Error, Offset, OffsetRange, TopicInfo, TopicPartition,
+};
 
 use crate::{TableId, TopicId};
 
@@ -195,6 +197,8 @@ pub enum LogEvent {
     Standby(Vec<u32>),
     /// Why nothing can be read or written at present; `None` when all is well again.
     Trouble(Option<String>),
+    /// All topics of the log, as it has them now.
+    Topics(Vec<TopicInfo>),
 }
 
 /// A send that was accepted into the outbox.

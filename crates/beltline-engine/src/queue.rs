@@ -48,6 +48,8 @@ pub(crate) struct PartitionQueue {
     pub(crate) last_error: Option<String>,
     /// Exactly-once: how far readers may go before the next unit is sealed.
     pub(crate) drain_target: Offset,
+    /// It came up while its reader ran, as a new topic of a pattern or a new partition.
+    pub(crate) is_late: bool,
     /// The group gave it to us.
     pub(crate) held: bool,
     /// Ours, but others are to get it: no new events, no fetches.
@@ -79,6 +81,7 @@ impl PartitionQueue {
             failures: 0,
             last_error: None,
             drain_target: 0,
+            is_late: false,
             held: false,
             leaving: false,
             seen: (-1, 0),

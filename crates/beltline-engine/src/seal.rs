@@ -157,8 +157,8 @@ impl Core {
 
     /// Records of our own were written: a partition we read is longer than its last fetch said.
     fn note_end(&mut self, topic: usize, partition: u32, end: Offset) {
-        let Some(first) = self.first_queue.get(topic).copied().flatten() else { return };
-        if let Some(range) = self.queues.get_mut(first + partition as usize).and_then(|queue| queue.range.as_mut()) {
+        let Some(queue) = self.topic_queues.get(topic).and_then(|queues| queues.get(partition as usize)) else { return };
+        if let Some(range) = self.queues.get_mut(*queue).and_then(|queue| queue.range.as_mut()) {
             range.end = range.end.max(end);
         }
     }

@@ -7,7 +7,7 @@ use beltline_types::{Error, ErrorKind, Offset, Result, TopicPartition};
 use crate::core::Subscription;
 use crate::lane::Lane;
 use crate::queue::PartitionQueue;
-use crate::{Core, LogCommand, SubscriptionId, TopicId};
+use crate::{Core, LogCommand, SubscriptionId, TableId, TopicId};
 
 impl Core {
     /// Reads topics from the group's position on; every subscription sees every event once.
@@ -17,53 +17,114 @@ impl Core {
     /// # Errors
     /// `NotFound` when a topic was not made known to this core.
     pub fn subscribe(&mut self, name: &str, topics: &[TopicId]) -> Result<SubscriptionId> {
-        let subscription = self.subscriptions.len();
-        let mut lanes = Vec::new();
-        let mut wanted = topics.to_vec();
-        wanted.sort_unstable();
-        wanted.dedup();
-        if let Some(unknown) = wanted.iter().find(|topic| self.topics.get(**topic).is_none()) {
-            let message = format!("subscription {name}: topic number {} is not known to this core", unknown.0);
-            return Err(Error::new(ErrorKind::NotFound, message));
+        self.check_known(name, topics)?;
+        let id = SubscriptionId(self.subscriptions.len() as u32);
+        let (name, topics_read) = (Arc::from(name), Vec::new());
+        self.subscriptions.push(Subscription {
+            name,
+            topics: topics_read,
+            tables: None,
+            lanes: Vec::new(),
+            turn: 0,
+            returned: 0,
+            open: true,
+        });
+        self.read_more(id.index(), topics, false);
+        Ok(id)
+    }
+
+    /// Has a subscription read more topics, such as a pattern finds while it is read. Those that it reads already are left
+    /// as they are. Without a position of the group in them they are read from their first record on.
+    ///
+    /// # Errors
+    /// `NotFound` when a topic was not made known to this core, `Usage` when the subscription has ended.
+    pub fn extend(&mut self, id: SubscriptionId, topics: &[TopicId]) -> Result<()> {
+        let Some(subscription) = self.subscriptions.get(id.index()).filter(|subscription| subscription.open) else {
+            return Err(Error::new(ErrorKind::Usage, "a subscription that has ended reads no more topics"));
+        };
+        self.check_known(&subscription.name.clone(), topics)?;
+        self.read_more(id.index(), topics, true);
+        Ok(())
+    }
+
+    /// Says which tables the events of a subscription are written to. A topic with more partitions than one of them is
+    /// refused, and so is one that gets more: see [`Core::misfit`].
+    pub fn couple(&mut self, id: SubscriptionId, tables: &[TableId]) {
+        if let Some(subscription) = self.subscriptions.get_mut(id.index()) {
+            subscription.tables = Some(tables.to_vec());
         }
-        for topic in wanted {
-            let first = self.queues_of(topic);
-            let partitions = self.topics.get(topic).map_or(0, |info| info.partitions);
-            for partition in 0..partitions {
-                let queue = first + partition as usize;
-                let mut lane = Lane::new(queue, partition);
-                lane.valid_from = self.epoch;
-                if self.queues[queue].range.is_some() {
-                    lane.seek(&self.queues[queue], self.position(queue));
-                }
-                self.queues[queue].readers.push((subscription, lanes.len()));
-                lanes.push(lane);
-            }
+    }
+
+    fn check_known(&self, name: &str, topics: &[TopicId]) -> Result<()> {
+        let Some(unknown) = topics.iter().find(|topic| self.topics.get(**topic).is_none()) else { return Ok(()) };
+        let message = format!("subscription {name}: topic number {} is not known to this core", unknown.0);
+        Err(Error::new(ErrorKind::NotFound, message))
+    }
+
+    fn read_more(&mut self, subscription: usize, topics: &[TopicId], is_late: bool) {
+        let read = &mut self.subscriptions[subscription].topics;
+        let mut new: Vec<TopicId> = topics.iter().copied().filter(|topic| !read.contains(topic)).collect();
+        new.sort_unstable();
+        new.dedup();
+        read.extend(&new);
+        for topic in new {
+            self.make_queues(topic, is_late);
+            self.add_lanes(subscription, topic);
         }
-        self.subscriptions.push(Subscription { name: Arc::from(name), lanes, turn: 0, returned: 0, open: true });
+        self.topics_have_changed();
+    }
+
+    fn topics_have_changed(&mut self) {
         self.refresh_ready();
         self.group.topics_changed = true;
         self.replan = true;
-        Ok(SubscriptionId(subscription as u32))
     }
 
-    /// Makes the queues of a topic on first use.
-    fn queues_of(&mut self, topic: TopicId) -> usize {
-        if let Some(first) = self.first_queue[topic.index()] {
-            return first;
+    /// Has the readers of a topic read its new partitions too.
+    pub(crate) fn read_new_partitions(&mut self, topic: TopicId) {
+        let queues = self.topic_queues[topic.index()].len();
+        if queues == 0 || self.topic(topic).is_none_or(|info| info.partitions as usize <= queues) {
+            return;
         }
-        let first = self.queues.len();
-        self.first_queue[topic.index()] = Some(first);
-        if let Some(info) = self.topics.get(topic) {
-            let names = (0..info.partitions).map(|partition| TopicPartition::new(info.name.clone(), partition));
-            for name in names {
-                let held = self.group.holds(&name);
-                let mut queue = PartitionQueue::new(name, topic);
-                queue.held = held;
-                self.queues.push(queue);
+        self.make_queues(topic, true);
+        for subscription in 0..self.subscriptions.len() {
+            let Subscription { topics, open, .. } = &self.subscriptions[subscription];
+            if *open && topics.contains(&topic) {
+                self.add_lanes(subscription, topic);
             }
         }
-        first
+        self.topics_have_changed();
+    }
+
+    /// Makes the queues that a topic has not.
+    fn make_queues(&mut self, topic: TopicId, is_late: bool) {
+        let Some(info) = self.topics.get(topic) else { return };
+        let queues = &mut self.topic_queues[topic.index()];
+        for partition in queues.len() as u32..info.partitions {
+            let name = TopicPartition::new(info.name.clone(), partition);
+            let held = self.group.holds(&name);
+            let mut queue = PartitionQueue::new(name, topic);
+            (queue.held, queue.is_late) = (held, is_late);
+            queues.push(self.queues.len());
+            self.queues.push(queue);
+        }
+    }
+
+    /// Gives a subscription its ways through those partitions of a topic that it has none through.
+    fn add_lanes(&mut self, subscription: usize, topic: TopicId) {
+        for (queue, partition) in self.topic_queues[topic.index()].iter().copied().zip(0..) {
+            if self.queues[queue].readers.iter().any(|(reader, _)| *reader == subscription) {
+                continue;
+            }
+            let mut lane = Lane::new(queue, partition);
+            lane.valid_from = self.epoch;
+            if self.queues[queue].range.is_some() {
+                lane.seek(&self.queues[queue], self.position(queue));
+            }
+            let lanes = &mut self.subscriptions[subscription].lanes;
+            self.queues[queue].readers.push((subscription, lanes.len()));
+            lanes.push(lane);
+        }
     }
 
     /// Ends a subscription: its unfinished events no longer hold positions back, its tickets are stale.

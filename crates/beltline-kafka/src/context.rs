@@ -1,7 +1,7 @@
 //! What all parts of one Kafka log share.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use beltline_types::{Error, Result};
@@ -21,10 +21,8 @@ pub(crate) struct Context {
     pub(crate) signal: Arc<Signal>,
     /// Memory for the batch that is being gathered.
     pub(crate) writer: Mutex<BatchWriter>,
-    /// Topics that a broker has shown.
-    pub(crate) seen: Mutex<BTreeSet<Arc<str>>>,
-    /// Topics made just now, and until when brokers may not know them yet.
-    pub(crate) made: Mutex<BTreeMap<String, Deadline>>,
+    /// Topics that were made here or shown by a broker, and until when they are new to others.
+    pub(crate) known: Mutex<BTreeMap<Arc<str>, Deadline>>,
 }
 
 impl Context {
@@ -45,41 +43,37 @@ impl Context {
         Ok(Arc::new(made.map_err(|fault| Error::new(beltline_types::ErrorKind::Usage, fault.text))?))
     }
 
-    /// Whether a broker has shown this topic before.
-    pub(crate) fn has_seen(&self, topic: &str) -> bool {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).contains(topic)
+    /// How long a broker that does not know a topic is not believed: one made just now, as brokers hear of it one after the
+    /// other, or, for `hearsay`, one that another broker has shown.
+    pub(crate) fn disbelief(&self, topic: &str, hearsay: Duration) -> Deadline {
+        let known = self.known().get(topic).map_or(Duration::ZERO, |new_until| new_until.remaining().max(hearsay));
+        self.deadline(known)
     }
 
-    /// Keeps in mind whether there is such a topic.
-    pub(crate) fn saw(&self, topic: &str, is_there: bool) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if !is_there {
-            seen.remove(topic);
-        } else if !seen.contains(topic) {
-            seen.insert(topic.into());
+    /// A broker has shown this topic.
+    pub(crate) fn saw(&self, topic: &str) {
+        let mut known = self.known();
+        if !known.contains_key(topic) {
+            known.insert(topic.into(), self.deadline(Duration::ZERO));
         }
+    }
+
+    /// A topic was made.
+    pub(crate) fn has_made(&self, topic: &str) {
+        self.known().insert(topic.into(), self.question());
+    }
+
+    /// A topic is not there, or not any more.
+    pub(crate) fn misses(&self, topic: &str) {
+        self.known().remove(topic);
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Deadline>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn deadline(&self, length: Duration) -> Deadline {
         Deadline::after(self.health.clock, length)
-    }
-
-    /// Remembers that a topic was made; the brokers hear of it one after the other.
-    pub(crate) fn has_made(&self, topic: &str) {
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        made.retain(|_, deadline| !deadline.is_over());
-        made.insert(topic.to_owned(), self.question());
-    }
-
-    /// Whether a broker that does not know a topic may hear of it in a moment.
-    pub(crate) fn may_be_new(&self, topic: &str) -> bool {
-        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        made.get(topic).is_some_and(|deadline| !deadline.is_over())
-    }
-
-    /// A topic was deleted.
-    pub(crate) fn has_deleted(&self, topic: &str) {
-        self.made.lock().unwrap_or_else(PoisonError::into_inner).remove(topic);
     }
 
     /// A deadline for a question to the brokers.

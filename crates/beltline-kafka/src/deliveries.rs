@@ -14,6 +14,9 @@ const UNIT_BITS: u32 = 64 - RECORD_BITS - APPEND_BITS;
 pub(crate) const MOST_APPENDS: usize = 1 << APPEND_BITS;
 pub(crate) const MOST_RECORDS: usize = 1 << RECORD_BITS;
 
+/// In the place of an offset that nobody knows.
+const UNKNOWN: Offset = -1;
+
 /// A record that the brokers did not take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Refused {
@@ -76,18 +79,20 @@ impl Deliveries {
             return;
         }
         let answers = &mut self.appends[append];
+        // With acks=0 brokers do not say where a record went.
+        let offset = delivery.offset.max(UNKNOWN);
         if record == 0 {
-            answers.base_offset = delivery.offset;
+            answers.base_offset = offset;
         }
         let expected = answers.base_offset + record as Offset;
-        let in_row = answers.answered == record && delivery.offset == expected;
+        let in_row = answers.answered == record && offset == expected;
         if !in_row && answers.offsets.is_none() {
             let base = answers.base_offset;
             answers.offsets = Some((0..answers.answered as Offset).map(|index| base + index).collect());
         }
         if let Some(offsets) = &mut answers.offsets {
-            offsets.resize(offsets.len().max(record + 1), delivery.offset);
-            offsets[record] = delivery.offset;
+            offsets.resize(offsets.len().max(record + 1), offset);
+            offsets[record] = offset;
         }
         answers.answered += 1;
     }
@@ -143,6 +148,18 @@ mod tests {
         let appended = deliveries.appended();
         assert_eq!(appended[0], Appended::contiguous(10, 3));
         assert_eq!(appended[1], Appended { base_offset: 5, next_offset: 10, offsets: Some(vec![5, 6, 9]) });
+    }
+
+    #[test]
+    fn offsets_that_nobody_knows_are_all_the_same() {
+        let mut deliveries = Deliveries::default();
+        deliveries.begin(1);
+        deliveries.expect(3);
+        for record in 0..3 {
+            answer(&mut deliveries, 0, record, -1001);
+        }
+        let appended = deliveries.appended();
+        assert_eq!((appended[0].base_offset, appended[0].offset(0), appended[0].offset(2)), (-1, -1, -1));
     }
 
     #[test]

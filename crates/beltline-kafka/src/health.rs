@@ -203,6 +203,7 @@ impl Callbacks for HealthCallbacks {
             value: token.value,
             expires_at_ms: token.expires_at_ms,
             principal: token.principal,
+            extensions: token.extensions,
         }))
     }
 

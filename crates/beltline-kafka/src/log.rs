@@ -77,8 +77,7 @@ impl KafkaLog {
             health,
             signal: Arc::default(),
             writer: Mutex::default(),
-            seen: Mutex::default(),
-            made: Mutex::default(),
+            known: Mutex::default(),
         });
         let reader = Reader::new(&context)?;
         let shared = Arc::new(Shared {

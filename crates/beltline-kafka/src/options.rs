@@ -37,6 +37,8 @@ pub struct AccessToken {
     pub expires_at_ms: i64,
     /// Whose it is.
     pub principal: String,
+    /// SASL extensions (RFC 7628): what else the brokers are told, by name; never shown.
+    pub extensions: Vec<(String, String)>,
 }
 
 impl fmt::Debug for AccessToken {

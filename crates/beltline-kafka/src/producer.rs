@@ -122,6 +122,14 @@ impl Producer {
                 ),
             );
         }
+        if fault.code == Code::INVALID_TIMESTAMP {
+            let sentence = format!(
+                "writing to {target}: the brokers do not believe the time of a record: look at the clock of this machine and \
+                 at those of the programs that wrote what it was made of, or set message.timestamp.after.max.ms and \
+                 message.timestamp.before.max.ms of the topic"
+            );
+            return Error::new(ErrorKind::Usage, sentence);
+        }
         self.context.error(&format!("writing to {target}"), deadline, fault)
     }
 

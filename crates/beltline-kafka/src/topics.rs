@@ -63,7 +63,7 @@ pub(crate) fn find_at_once(context: &Context, client: &Arc<Client>, name: &str) 
 
 fn look(context: &Context, client: &Arc<Client>, name: &str, hearsay: Duration) -> Result<Option<TopicInfo>> {
     let deadline = context.question();
-    let hearsay = context.deadline(hearsay);
+    let disbelief = context.disbelief(name, hearsay);
     let doing = || format!("looking for the topic {name}");
     loop {
         let found = client
@@ -73,17 +73,16 @@ fn look(context: &Context, client: &Arc<Client>, name: &str, hearsay: Duration) 
         let Some(topic) = found.first() else { return Ok(None) };
         match topic.code {
             Code::NONE if topic.partitions > 0 => {
-                context.saw(name, true);
+                context.saw(name);
                 return Ok(Some(info(topic)));
             }
             Code::NONE | Code::UNKNOWN_TOPIC_OR_PARTITION | Code::UNKNOWN_TOPIC_HERE
-                if !deadline.is_over()
-                    && (context.may_be_new(name) || (context.has_seen(name) && !hearsay.is_over())) =>
+                if !deadline.is_over() && !disbelief.is_over() =>
             {
                 context.signal.wait_quietly(FAILOVER_PAUSE);
             }
             Code::NONE | Code::UNKNOWN_TOPIC_OR_PARTITION | Code::UNKNOWN_TOPIC_HERE | Code::INVALID_TOPIC => {
-                context.saw(name, false);
+                context.misses(name);
                 return Ok(None);
             }
             // A topic that was made just now.
@@ -250,10 +249,9 @@ fn cannot_create(
 
 /// Deletes a topic; one that does not exist is no error.
 pub(crate) fn delete(context: &Context, client: &Arc<Client>, name: &str) -> Result<()> {
-    context.saw(name, false);
+    context.misses(name);
     let deadline = context.question();
     let doing = format!("deleting the topic {name}");
-    context.has_deleted(name);
     let outcomes =
         client.delete_topic(name, deadline.remaining_ms()).map_err(|fault| context.error(&doing, &deadline, &fault))?;
     match outcomes.into_iter().find_map(|outcome| outcome.fault) {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use beltline_engine::{Core, CoreOptions, Guarantee, StartFrom, TableSpec};
+use beltline_engine::{Core, CoreOptions, Guarantee, StartFrom, TableId, TableSpec};
 use beltline_table::ValueForm;
 use beltline_types::{Cleanup, TimestampType, TopicSpec};
 use beltline_worker::Waker;
@@ -26,7 +26,7 @@ use crate::inner::{Inner, Outgoing, Receiver, Record, Shared};
 use crate::raw::context;
 use crate::raw::guarded::Guarded;
 use crate::raw::thread::current_thread;
-use crate::subscription::Subscription;
+use crate::subscription::{Subscription, known_topics};
 use crate::table::Table;
 use crate::waker::LoopWaker;
 use crate::{fork, headers, health, sleep};
@@ -258,7 +258,7 @@ impl Belt {
         Ok(worker.core.topic(id).map_or(partitions, |topic| topic.partitions))
     }
 
-    /// Makes a topic known that does not exist, to see what else is missing before the start is refused.
+    /// Makes a topic known without creating it: one that a pattern has found, or one that is missing, to see what else is.
     ///
     /// Signature: (name: str, partitions: int) -> None
     fn expect_topic(&self, py: Python<'_>, name: String, partitions: u32) -> PyResult<()> {
@@ -276,6 +276,30 @@ impl Belt {
         Ok(topics.into_iter().map(|topic| (topic.name.to_string(), topic.partitions)).collect())
     }
 
+    /// Has the log looked through every so often for topics and partitions that come up; see `topics_seen`.
+    ///
+    /// Signature: (interval_s: float) -> None
+    fn survey_topics(&self, py: Python<'_>, interval_s: f64) -> PyResult<()> {
+        let interval = duration_of(interval_s, "interval_s")?;
+        self.enter(py)?.worker_mut().for_python(py)?.survey_topics(interval).for_python(py)
+    }
+
+    /// A number that is another one whenever `topics_seen` is.
+    ///
+    /// Signature: () -> int
+    fn topics_version(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(self.enter(py)?.core().map_or(0, Core::topics_version))
+    }
+
+    /// Every topic with its partitions when the log was last looked through; empty before the first time.
+    ///
+    /// Signature: () -> list[tuple[str, int]]
+    fn topics_seen(&self, py: Python<'_>) -> PyResult<Vec<(String, u32)>> {
+        let inner = self.enter(py)?;
+        let seen = inner.core().map_or(&[][..], Core::topics_seen);
+        Ok(seen.iter().map(|topic| (topic.name.to_string(), topic.partitions)).collect())
+    }
+
     /// First and end offset of every partition of a topic.
     ///
     /// Raises:
@@ -291,24 +315,31 @@ impl Belt {
     ///
     /// Args:
     ///     name: Shown in `health`, e.g. the agent's name.
-    ///     topics: Declared before.
+    ///     topics: Declared before; see `Subscription.extend` for more of them later.
+    ///     tables: Attached before, those that the events are written to, to find out whether the partitions fit; None
+    ///         when that is not known.
     ///
     /// Raises:
     ///     ImproperlyConfigured: A topic that was not declared, named in the message.
     ///
-    /// Signature: (name: str, topics: Sequence[str]) -> Subscription
-    fn subscribe(slf: &Bound<'_, Self>, name: String, topics: Vec<String>) -> PyResult<Subscription> {
+    /// Signature: (name: str, topics: Sequence[str], tables: Sequence[str] | None = None) -> Subscription
+    #[pyo3(signature = (name, topics, tables = None))]
+    fn subscribe(
+        slf: &Bound<'_, Self>,
+        name: String,
+        topics: Vec<String>,
+        tables: Option<Vec<String>>,
+    ) -> PyResult<Subscription> {
         let py = slf.py();
         let mut inner = slf.get().enter(py)?;
         let core = inner.core_mut().for_python(py)?;
-        let mut ids = Vec::with_capacity(topics.len());
-        for topic in &topics {
-            ids.push(core.topic_id(topic).ok_or_else(|| {
-                let message = format!("{name} reads topic {topic}, which was not declared");
-                raise(py, "ImproperlyConfigured", message)
-            })?);
-        }
+        let ids = known_topics(py, core, &name, &topics)?;
         let id = core.subscribe(&name, &ids).for_python(py)?;
+        if let Some(tables) = tables {
+            let named = core.tables().filter(|(_, spec)| tables.iter().any(|table| **table == *spec.name));
+            let tables: Vec<TableId> = named.map(|(id, _)| id).collect();
+            core.couple(id, &tables);
+        }
         Ok(Subscription::new(slf.clone().unbind(), id, name, topics))
     }
 

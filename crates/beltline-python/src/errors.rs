@@ -12,7 +12,10 @@ pub fn to_python(py: Python<'_>, error: Error) -> PyErr {
     if error.kind() == ErrorKind::Unauthorized && message.contains("credentials") {
         message.push_str("; see the settings broker_credentials and ssl_context");
     } else if error.kind() == ErrorKind::Unavailable && message.contains("ertificate") {
-        message.push_str("; see the setting ssl_context, or ssl_context= in broker_credentials");
+        message.push_str(
+            "; look whether the brokers' certificate has run out and whether cafile= is of the authority that signed it, \
+             and the same for certfile= on their side: see the setting ssl_context, or ssl_context= in broker_credentials",
+        );
     }
     let name = match error.kind() {
         ErrorKind::Usage | ErrorKind::NotFound | ErrorKind::Unauthorized => "ImproperlyConfigured",

@@ -1,5 +1,6 @@
 //! A belt on Apache Kafka: from a dict of options to a log.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,12 +75,12 @@ struct PythonTokens {
 impl TokenSource for PythonTokens {
     fn token(&self) -> std::result::Result<AccessToken, String> {
         Python::attach(|py| {
-            let made = self.function.call0(py).and_then(|made| made.extract::<(String, i64, String, Py<PyDict>)>(py));
-            match made {
-                Ok((_, _, _, extensions)) if !extensions.bind(py).is_empty() => {
-                    Err("the function for tokens gave extensions, which are not passed on yet".to_owned())
+            type Made = (String, i64, String, BTreeMap<String, String>);
+            match self.function.call0(py).and_then(|made| made.extract::<Made>(py)) {
+                Ok((value, expires_at_ms, principal, extensions)) => {
+                    let extensions = extensions.into_iter().collect();
+                    Ok(AccessToken { value, expires_at_ms, principal, extensions })
                 }
-                Ok((value, expires_at_ms, principal, _)) => Ok(AccessToken { value, expires_at_ms, principal }),
                 // Its text may hold the token; the kind of error does not.
                 Err(error) => Err(format!("the function for tokens raised {}", error.get_type(py))),
             }

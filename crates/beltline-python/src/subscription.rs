@@ -1,10 +1,27 @@
 //! One reader of topics.
 
-use beltline_engine::SubscriptionId;
+use std::sync::{Mutex, PoisonError};
+
+use beltline_engine::{Core, SubscriptionId, TopicId};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use crate::belt::Belt;
+use crate::errors::{ForPython, raise, to_python};
+
+/// The ids of topics that were declared.
+///
+/// # Errors
+/// `ImproperlyConfigured` for one that was not.
+pub fn known_topics(py: Python<'_>, core: &Core, reader: &str, topics: &[String]) -> PyResult<Vec<TopicId>> {
+    let known = |topic: &String| {
+        core.topic_id(topic).ok_or_else(|| {
+            let message = format!("{reader} reads topic {topic}, which was not declared");
+            raise(py, "ImproperlyConfigured", message)
+        })
+    };
+    topics.iter().map(known).collect()
+}
 
 /// One reader of topics; many `Stream` objects may share it, each event goes to one of them.
 #[pyclass(frozen, module = "beltline._native")]
@@ -16,21 +33,52 @@ pub struct Subscription {
     /// Signature: () -> str
     #[pyo3(get)]
     name: String,
-    /// What it reads.
-    ///
-    /// Signature: () -> list[str]
-    #[pyo3(get)]
-    topics: Vec<String>,
+    topics: Mutex<Vec<String>>,
 }
 
 impl Subscription {
     pub fn new(belt: Py<Belt>, id: SubscriptionId, name: String, topics: Vec<String>) -> Self {
-        Subscription { belt, id, name, topics }
+        Subscription { belt, id, name, topics: Mutex::new(topics) }
     }
 }
 
 #[pymethods]
 impl Subscription {
+    /// What it reads.
+    ///
+    /// Signature: () -> list[str]
+    #[getter]
+    fn topics(&self) -> Vec<String> {
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads more topics from now on, without a position of the group from their first record.
+    ///
+    /// Args:
+    ///     topics: Declared before; those that it reads already stay as they are.
+    ///
+    /// Raises:
+    ///     ImproperlyConfigured: A topic that was not declared, or one that does not fit a table.
+    ///
+    /// Signature: (topics: Sequence[str]) -> None
+    fn extend(&self, py: Python<'_>, topics: Vec<String>) -> PyResult<()> {
+        let belt = self.belt.get();
+        let mut inner = belt.enter(py)?;
+        let core = inner.core_mut().for_python(py)?;
+        let ids = known_topics(py, core, &self.name, &topics)?;
+        core.extend(self.id, &ids).for_python(py)?;
+        if let Some(error) = core.misfit() {
+            return Err(to_python(py, error));
+        }
+        drop(inner);
+        let mut read = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
+        let new: Vec<String> = topics.into_iter().filter(|topic| !read.contains(topic)).collect();
+        read.extend(new);
+        drop(read);
+        belt.shared.waker.wake();
+        Ok(())
+    }
+
     /// Ends its streams; its partitions are fetched no longer. Idempotent.
     ///
     /// Signature: () -> None

@@ -11,6 +11,7 @@ use beltline_types::{ErrorKind, Result, TopicPartition};
 
 use crate::inbox::{Inbox, lock};
 use crate::io;
+use crate::surveyor::Surveyor;
 
 /// How often the listening thread looks whether it is to end, and whether the log is in trouble.
 const POLL_TIMEOUT: Duration = Duration::from_secs(1);
@@ -35,12 +36,13 @@ pub(crate) struct Member {
     changed: Condvar,
     log: Arc<dyn Log>,
     inbox: Arc<Inbox>,
+    surveyor: Arc<Surveyor>,
     group: Arc<str>,
 }
 
 impl Member {
-    pub(crate) fn new(log: Arc<dyn Log>, inbox: Arc<Inbox>, group: Arc<str>) -> Self {
-        Member { board: Mutex::default(), changed: Condvar::new(), log, inbox, group }
+    pub(crate) fn new(log: Arc<dyn Log>, inbox: Arc<Inbox>, surveyor: Arc<Surveyor>, group: Arc<str>) -> Self {
+        Member { board: Mutex::default(), changed: Condvar::new(), log, inbox, surveyor, group }
     }
 
     fn answer(&self, answer: Answer) {
@@ -107,6 +109,8 @@ impl Member {
                 }
             }
         }
+        // Another member may have found a new topic: who looks now finds it too, and one rebalance serves all.
+        self.surveyor.look_now();
         self.inbox.push(io::group_event(event));
     }
 

@@ -10,7 +10,7 @@ use beltline_engine::{Core, Health, LogCommand, LogEvent, TableId, TableSpec, To
 use beltline_env::{Clock, SystemClock, spawn_thread};
 use beltline_log::{DataDirectory, Log};
 use beltline_store::Store;
-use beltline_types::{Error, ErrorKind, Result, TopicPartition, TopicSpec};
+use beltline_types::{Error, ErrorKind, Result, TopicSpec};
 
 use crate::committer::Committer;
 use crate::fetcher::{FetchJob, Fetcher};
@@ -19,6 +19,7 @@ use crate::io;
 use crate::member::Member;
 use crate::restorer::{RestoreJob, Restorer};
 use crate::standby::Standby;
+use crate::surveyor::Surveyor;
 use crate::tidier::Tidier;
 use crate::turns::Turns;
 
@@ -35,6 +36,7 @@ struct Threads {
     standby: Arc<Standby>,
     member: Arc<Member>,
     tidier: Arc<Tidier>,
+    surveyor: Arc<Surveyor>,
     handles: Vec<JoinHandle<()>>,
 }
 
@@ -45,6 +47,7 @@ impl Threads {
         self.standby.end();
         self.restorer.end();
         self.tidier.end();
+        self.surveyor.end();
         self.committer.end();
     }
 }
@@ -62,6 +65,8 @@ pub struct Worker {
     standby: Vec<u32>,
     /// Whether there is a thread that does it.
     stands_by: bool,
+    /// Somebody wants to hear of topics and partitions that come up.
+    surveys: bool,
     failure: Option<(ErrorKind, String)>,
     /// What others started on this worker's log; let go before the directory is.
     guests: Vec<Box<dyn Send + Sync>>,
@@ -71,14 +76,15 @@ pub struct Worker {
     notices: Vec<String>,
 }
 
-/// Records of the new partitions would lie there unread and nobody would know.
-fn grown(new: &TopicPartition) -> Error {
-    let (topic, number) = (&new.topic, new.partition);
-    let message = format!(
-        "the topic {topic} has got more partitions since this worker started, and its partition {number} would not be read; \
-         start the worker again, after a look at the tables that belong to it: keys go to other partitions now"
-    );
-    Error::new(ErrorKind::Usage, message)
+/// Why the worker cannot go on after what has happened to a topic.
+fn misgrowth(core: &Core, event: &LogEvent) -> Option<Error> {
+    match event {
+        LogEvent::Assigned(partitions) => {
+            partitions.iter().find_map(|name| core.misgrowth(&name.topic, name.partition + 1))
+        }
+        LogEvent::Topics(topics) => topics.iter().find_map(|topic| core.misgrowth(&topic.name, topic.partitions)),
+        _ => None,
+    }
 }
 
 impl Worker {
@@ -92,13 +98,15 @@ impl Worker {
         let store = Arc::new(store);
         let turns = Arc::new(Turns::default());
         let group = core.options().group.clone();
+        let surveyor = Arc::new(Surveyor::new(log.clone(), inbox.clone()));
         let threads = Threads {
             fetcher: Arc::new(Fetcher::new(log.clone(), inbox.clone(), group.clone())),
             committer: Arc::new(Committer::new(log.clone(), store.clone(), turns.clone(), inbox.clone())),
             restorer: Arc::new(Restorer::new(log.clone(), store.clone(), turns.clone(), inbox.clone())),
             standby: Arc::new(Standby::new(log.clone(), store.clone(), turns, inbox.clone())),
-            member: Arc::new(Member::new(log.clone(), inbox.clone(), group)),
+            member: Arc::new(Member::new(log.clone(), inbox.clone(), surveyor.clone(), group)),
             tidier: Arc::new(Tidier::new(log.clone(), store, inbox.clone())),
+            surveyor,
             handles: Vec::new(),
         };
         let (events, notices) = (VecDeque::new(), Vec::new());
@@ -111,6 +119,7 @@ impl Worker {
             started: false,
             standby: Vec::new(),
             stands_by: false,
+            surveys: false,
             failure: None,
             guests: Vec::new(),
             directory: None,
@@ -178,7 +187,7 @@ impl Worker {
     /// Joins the group and starts the I/O threads; a second call has no effect.
     ///
     /// # Errors
-    /// `Usage` when a changelog does not fit its table, `Internal` when the system gives no thread, `Unauthorized` when the
+    /// `Usage` when a changelog or a topic does not fit its table, `Internal` when the system gives no thread, `Unauthorized` when the
     /// group does not take us.
     pub fn start(&mut self) -> Result<()> {
         self.check()?;
@@ -187,6 +196,9 @@ impl Worker {
         }
         for (_, spec) in self.core.tables() {
             io::prepare_changelog(&*self.log, spec)?;
+        }
+        if let Some(error) = self.core.misfit() {
+            return Err(error);
         }
         self.join()?;
         let member = self.threads.member.clone();
@@ -208,7 +220,28 @@ impl Worker {
         let tidier = self.threads.tidier.clone();
         self.spawn("beltline-tidy", move || tidier.run())?;
         self.started = true;
+        if self.surveys {
+            self.spawn_surveyor()?;
+        }
         Ok(())
+    }
+
+    /// Has the log looked through every so often, and whenever the group has decided something, for new topics (see
+    /// [`Core::topics_seen`]) and for topics that have got more partitions, which are read from then on.
+    ///
+    /// # Errors
+    /// `Internal` when the system gives no thread.
+    pub fn survey_topics(&mut self, interval: Duration) -> Result<()> {
+        self.threads.surveyor.every(interval);
+        if !std::mem::replace(&mut self.surveys, true) && self.started {
+            self.spawn_surveyor()?;
+        }
+        Ok(())
+    }
+
+    fn spawn_surveyor(&mut self) -> Result<()> {
+        let surveyor = self.threads.surveyor.clone();
+        self.spawn("beltline-topics", move || surveyor.run())
     }
 
     /// The first join, while no thread listens yet: a log of our own knows at once what is ours.
@@ -260,11 +293,7 @@ impl Worker {
         let mut happened = !self.events.is_empty();
         let mut fatal = fatal;
         while let Some(event) = self.events.pop_front() {
-            if let LogEvent::Assigned(partitions) = &event
-                && let Some(new) = partitions.iter().find(|partition| self.core.has_grown(partition))
-            {
-                fatal.get_or_insert_with(|| grown(new));
-            }
+            fatal = fatal.or_else(|| misgrowth(&self.core, &event));
             self.core.handle(event, now);
         }
         if let Some(error) = fatal {

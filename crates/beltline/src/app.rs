@@ -7,6 +7,7 @@ use std::time::Duration;
 use beltline_engine::{CoreOptions, Guarantee, StartFrom};
 use beltline_log::SyncPolicy;
 use beltline_types::Result;
+use beltline_worker::{Local, LocalOptions};
 use serde::de::DeserializeOwned;
 
 use crate::belt::Belt;
@@ -44,6 +45,9 @@ pub struct App {
     pub(crate) directory: PathBuf,
     pub(crate) sync: SyncPolicy,
     pub(crate) endpoint: Option<u16>,
+    /// Where the belt is on Apache Kafka.
+    #[cfg(feature = "kafka")]
+    pub(crate) brokers: Option<crate::kafka::Brokers>,
     pub(crate) core: CoreOptions,
     pub(crate) on_error: OnError,
     partitions: u32,
@@ -63,6 +67,8 @@ impl App {
             name,
             sync: SyncPolicy::Interval(Duration::from_secs(1)),
             endpoint: Some(0),
+            #[cfg(feature = "kafka")]
+            brokers: None,
             core: CoreOptions { group, guarantee: Guarantee::ExactlyOnce, ..CoreOptions::default() },
             on_error: OnError::default(),
             partitions: DEFAULT_PARTITIONS,
@@ -166,6 +172,26 @@ impl App {
     /// handlers only, because an entry belongs to the partition of an event.
     pub fn every(&mut self, interval: Duration, step: impl FnMut(&mut Belt<'_>) -> HandlerResult + 'static) {
         self.timers.push(Timer { every: interval, step: Box::new(step) });
+    }
+
+    /// Whether the belt is on brokers.
+    pub(crate) fn is_on_kafka(&self) -> bool {
+        #[cfg(feature = "kafka")]
+        return self.brokers.is_some();
+        #[cfg(not(feature = "kafka"))]
+        return false;
+    }
+
+    /// Takes the data directory and opens the belt; who only looks takes no part in the group of an app on Kafka.
+    pub(crate) fn open(&self, only_looks: bool) -> Result<Local> {
+        let holder = std::env::args().collect::<Vec<_>>().join(" ");
+        #[cfg(feature = "kafka")]
+        if let Some(brokers) = &self.brokers {
+            return brokers.open(self, &holder, only_looks);
+        }
+        // A belt in the directory has nobody beside the one who holds it.
+        let _ = only_looks;
+        Local::open(&self.directory, &LocalOptions { sync: self.sync, holder })
     }
 
     /// The app's command line: `worker`, `send`, `table`, `topics`, `reset`. Ends the process with exit code 2 when the

@@ -13,7 +13,6 @@ use beltline_table::Key;
 use beltline_types::{
     Append, BatchBuilder, CommitRequest, Error, ErrorKind, RecordView, Result, TopicPartition, TopicSpec, partition_of,
 };
-use beltline_worker::{Local, LocalOptions};
 use clap::{Parser, Subcommand};
 
 use crate::App;
@@ -77,11 +76,6 @@ pub(crate) fn main(mut app: App) -> Result<()> {
     }
 }
 
-fn open(app: &App) -> Result<Local> {
-    let holder = std::env::args().collect::<Vec<_>>().join(" ");
-    Local::open(&app.directory, &LocalOptions { sync: app.sync, holder })
-}
-
 fn work(app: App) -> Result<()> {
     let signals = Arc::new(AtomicUsize::new(0));
     let seen = signals.clone();
@@ -94,7 +88,7 @@ fn work(app: App) -> Result<()> {
     ctrlc::set_handler(on_signal).map_err(|error| {
         Error::new(ErrorKind::Usage, "the process has another handler for Ctrl-C").with_source(error)
     })?;
-    let local = open(&app)?;
+    let local = app.open(false)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     eprintln!("beltline {}: {} runs on {}", env!("CARGO_PKG_VERSION"), app.name, app.directory.display());
     let mut runner = Runner::start(app, local, clock)?;
@@ -144,7 +138,7 @@ fn send(app: &App, topic: &str, value: &str, key: Option<&str>) -> Result<()> {
             }
         }
         None => {
-            let local = open(app)?;
+            let local = app.open(true)?;
             let partitions = app.topics.iter().find(|known| &*known.name == topic).map(|known| known.partitions);
             if local.log.topic(topic)?.is_none() {
                 let partitions = partitions.unwrap_or_else(|| app.table_partitions());
@@ -182,7 +176,7 @@ fn table(mut app: App, name: &str) -> Result<()> {
         let message = format!("there is no table {name}; the app has: {}", app.tables.join(", "));
         Error::new(ErrorKind::NotFound, message)
     })?;
-    let local = open(&app)?;
+    let local = app.open(true)?;
     // Nothing may run: a table is read, not worked on.
     app.handlers.clear();
     app.timers.clear();
@@ -215,7 +209,7 @@ fn table(mut app: App, name: &str) -> Result<()> {
 }
 
 fn topics(app: &App) -> Result<()> {
-    let local = open(app)?;
+    let local = app.open(true)?;
     for topic in local.log.topics()? {
         let mut records = 0;
         for partition in 0..topic.partitions {
@@ -228,7 +222,7 @@ fn topics(app: &App) -> Result<()> {
 }
 
 fn reset(app: &App) -> Result<()> {
-    let local = open(app)?;
+    let local = app.open(true)?;
     local.log.reset_group(&app.name)?;
     local.log.sync()?;
     eprintln!("the positions of {} are forgotten", app.name);

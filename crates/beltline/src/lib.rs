@@ -30,7 +30,7 @@
 //! # Ok::<(), beltline::Error>(())
 //! ```
 //!
-//! - `app`: declaring topics, tables, handlers, timers
+//! - `app`: declaring topics, tables, handlers, timers; [`kafka`]: on Apache Kafka
 //! - `on`: how a handler is attached
 //! - `belt`: what a handler can do; `table`: the tables it sees
 //! - `runner`: turning the engine; `cli`, `running`, [`testing`]: what runs an app
@@ -39,6 +39,8 @@ mod app;
 mod belt;
 mod cli;
 mod json;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 mod key;
 mod on;
 mod policy;

@@ -19,6 +19,9 @@ use crate::policy::{Last, OnError};
 /// Events of one handler before the next one gets a turn.
 const EVENTS_PER_TURN: usize = 1024;
 
+/// How often brokers are asked for partitions that topics have got.
+const SURVEY_INTERVAL: Duration = Duration::from_secs(60);
+
 /// The longest sleep without looking whether to stop.
 const LONGEST_SLEEP: Duration = Duration::from_millis(200);
 
@@ -50,7 +53,7 @@ pub(crate) struct Runner {
 impl Runner {
     /// Declares everything in the log and starts the I/O threads.
     pub(crate) fn start(app: App, local: Local, clock: Arc<dyn Clock>) -> Result<Runner> {
-        let waker: Waker = Arc::new(|| {});
+        let (waker, is_on_kafka): (Waker, bool) = (Arc::new(|| {}), app.is_on_kafka());
         let mut worker = local.into_worker(app.core.clone(), waker)?;
         let mut shared = Shared::default();
         for topic in &app.topics {
@@ -86,7 +89,11 @@ impl Runner {
         });
         let timers = timers.collect();
         worker.start()?;
-        serve(&mut worker, &mut shared, app.endpoint)?;
+        if is_on_kafka {
+            worker.survey_topics(SURVEY_INTERVAL)?;
+        } else {
+            serve(&mut worker, &mut shared, app.endpoint)?;
+        }
         Ok(Runner { worker, shared, handlers, timers, clock, stopping: false })
     }
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use beltline_env::{Clock, SystemClock};
 use beltline_types::Result;
-use beltline_worker::{Local, LocalOptions};
 
 use crate::App;
 use crate::runner::Runner;
@@ -29,11 +28,10 @@ impl App {
     /// Takes the data directory and starts the app in this thread, which has to call [`Running::turn`].
     ///
     /// # Errors
-    /// `DataDirectory` when another process holds the directory or it cannot be used; what declaring topics and tables
-    /// says.
+    /// `DataDirectory` when another process holds the directory or it cannot be used; what brokers say; what declaring
+    /// topics and tables says.
     pub fn start(self) -> Result<Running> {
-        let holder = std::env::args().collect::<Vec<_>>().join(" ");
-        let local = Local::open(&self.directory, &LocalOptions { sync: self.sync, holder })?;
+        let local = self.open(false)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         Ok(Running { runner: Runner::start(self, local, clock)? })
     }

@@ -388,8 +388,22 @@ class App(Declarations, ServiceProxy):
 
     def turned(self) -> None:
         """Hear what has changed with a turn of the belt."""
+        if self._session is not None:
+            try:
+                self._session.patterns.hear()
+            except ImproperlyConfigured as error:
+                self.fatal(error)
         if self._app_service is not None:
             self._app_service.hear_assignment()
+
+    def start_late(self, consumer: Consumer) -> None:
+        """Start an agent or handler that was declared while the worker runs; before that it starts with the worker."""
+        if self._session is None or self._app_service is None or not self._app_service.consumes:
+            return
+        if self._session.is_owner():
+            consumer.start()
+        else:
+            self._session.loop.call_soon_threadsafe(consumer.start)
 
     def raise_failure(self) -> None:
         """Raise the error that stops the worker, if there is one."""

@@ -74,7 +74,7 @@ class Declarations:
     ) -> Callable[[F], F]:
         """Call a function, plain or async, with every event of a topic or channel; the function stays what it is.
 
-        The arguments are those of `Handler`.
+        The arguments are those of `Handler`. While the worker runs, the function is called from now on.
 
         Example:
             >>> import beltline
@@ -107,6 +107,7 @@ class Declarations:
                 count += 1
                 handler.name = f"{base}-{count}"
             self.handlers[handler.name] = handler
+            self._app.start_late(handler)
             return fun
 
         return register
@@ -127,6 +128,8 @@ class Declarations:
         **topic_options: Any,
     ) -> Any:
         """Make an agent of a function over a stream: ``async for event in stream``.
+
+        While the worker runs, the agent starts at once.
 
         Args:
             channel: A topic or channel, or the name of a topic; None is a topic of the agent's own.
@@ -156,6 +159,7 @@ class Declarations:
                 topic_options=topic_options,
             )
             self.agents[agent.name] = agent
+            self._app.start_late(agent)
             return agent
 
         bare = callable(channel) and not isinstance(channel, Channel)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final
+
+from beltline.streams.keys import BETWEEN
 
 __all__ = ["misfits"]
-
-#: How the names of topics end that `group_by` makes.
-BETWEEN: Final = "-repartition"
 
 
 def misfits(partitions: Mapping[str, int], changelogs: Mapping[str, str]) -> Iterator[str]:

@@ -40,6 +40,7 @@ class AppService(Service):
     def __init__(self, app: App, **options: Any) -> None:
         self.app = app
         self.ready = asyncio.Event()
+        self.consumes = False
         self._health: HealthWatch | None = None
         self._jobs: set[asyncio.Task[Any]] = set()
         super().__init__(**options)
@@ -63,6 +64,7 @@ class AppService(Service):
             if not app.client_only:
                 for consumer in app.consumers():
                     consumer.start()
+                self.consumes = True
                 if session.is_kafka:
                     # Streams that agents group or forward read more topics: known before the group is joined, they
                     # cost it no second rebalance.
@@ -166,6 +168,7 @@ class AppService(Service):
         loop = asyncio.get_running_loop()
         patience = app.conf.shutdown_deadline
         deadline = loop.time() + patience
+        self.consumes = False
         await app.on_before_shutdown.send()
         await app.on_stop()
         await self._stop_children()
@@ -200,6 +203,7 @@ class AppService(Service):
 
     async def _abandon(self) -> None:
         """Undo a start that failed half-way."""
+        self.consumes = False
         self._stop_health()
         for consumer in self.app.consumers():
             await consumer.cancel()

@@ -19,6 +19,7 @@ from beltline.types import TP
 
 from .driver import Driver
 from .fitting import misfits
+from .patterns import Patterns
 
 if TYPE_CHECKING:
     from beltline._native import Guarantee, StartFrom
@@ -55,6 +56,7 @@ class BeltSession:
         endpoint: Host and port where other processes reach the log by Kafka's protocol; None when they cannot.
         declared: By name, how they are made.
         may_create: Whether topics that are missing may be made.
+        patterns: What is read by patterns.
     """
 
     def __init__(
@@ -124,6 +126,7 @@ class BeltSession:
         self._idle_waiters = 0
         self._assigned: set[TP] = set()
         self._assignment_version = 0
+        self.patterns = Patterns(self)
 
     # -- topics and tables -----------------------------------------------------------------------------------------
 
@@ -152,8 +155,13 @@ class BeltSession:
                     raise
                 # It goes on as if the topic were there, to see what else is missing; `require_topics` ends that.
                 self._missing.append(MissingTopic(name, partitions, options, error))
-                self.belt.expect_topic(name, partitions)
-                self.partitions[name] = partitions
+                self.expect(name, partitions)
+
+    def expect(self, name: str, partitions: int) -> None:
+        """Take a topic for known that somebody else has made, or will make."""
+        if self.partitions.get(name) != partitions:
+            self.belt.expect_topic(name, partitions)
+            self.partitions[name] = partitions
 
     def gather_missing(self) -> None:
         """From now on, note topics that cannot be created instead of raising at the first one."""

@@ -99,6 +99,11 @@ class Handler(Consumer):
         """Whether its events are records of a topic, not items of a channel in memory."""
         return isinstance(self.channel, Topic)
 
+    @property
+    def regroups(self) -> bool:
+        """Whether its events get other keys, and go through a topic in between, before it works on them."""
+        return self.key is not None
+
     def _check(self) -> None:
         name, batch, threads = self.name, self.batch, self.threads
         if not callable(self.fun):

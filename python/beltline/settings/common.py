@@ -285,7 +285,12 @@ class BeltSettings(SettingsBase):
         doc="Port of `/live` and `/ready`: 200 when all is well, 503 with JSON that names what does not advance "
         "and why. 0 is any free one, which the log names.",
     )
-    health_bind = Setting(text, default="0.0.0.0", env="BELTLINE_HEALTH_BIND", doc="Address that `health_port` is on.")
+    health_bind = Setting(
+        text,
+        default="127.0.0.1",
+        env="BELTLINE_HEALTH_BIND",
+        doc="Address that `health_port` is on. Whoever asks from another machine, as Kubernetes does, needs '0.0.0.0'.",
+    )
     queue_bytes = Setting(
         integer,
         default=64 << 20,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from beltline.exceptions import ImproperlyConfigured
 
+from .certificates import check_authorities, check_pair
+
 if TYPE_CHECKING:
     from beltline.auth import Credentials, SSLCredentials
 
@@ -99,13 +101,14 @@ def tls_options(given: SSLCredentials, setting: str) -> dict[str, str]:
     """Return the options for an encrypted connection.
 
     Raises:
-        ImproperlyConfigured: A file that is not there, or something that librdkafka cannot be told.
+        ImproperlyConfigured: A file that is not there or of no use, or something that librdkafka cannot be told.
     """
     context = given.given_context
     options = files_options(given, setting) if context is None else context_options(context, setting)
     if given.certfile is not None:
         options["ssl.certificate.location"] = readable(given.certfile, setting, "certfile")
         options["ssl.key.location"] = readable(given.keyfile or given.certfile, setting, "keyfile")
+        check_pair(given.certfile, given.keyfile, given.password, setting)
     if given.password is not None:
         options["ssl.key.password"] = given.password
     if not given.check_hostname:
@@ -119,7 +122,9 @@ def files_options(given: SSLCredentials, setting: str) -> dict[str, str]:
     if len(sources) > 1:
         raise ImproperlyConfigured(f"setting {setting}: librdkafka takes one of {' and '.join(sources)}; give only one")
     if given.cafile is not None:
-        return {"ssl.ca.location": readable(given.cafile, setting, "cafile")}
+        path = readable(given.cafile, setting, "cafile")
+        check_authorities(path, setting)
+        return {"ssl.ca.location": path}
     if given.capath is not None:
         return {"ssl.ca.location": readable(given.capath, setting, "capath")}
     if given.cadata:
@@ -135,7 +140,9 @@ def readable(path: str, setting: str, argument: str) -> str:
         ImproperlyConfigured: There is not.
     """
     if not Path(path).exists():
-        raise ImproperlyConfigured(f"setting {setting}: {argument} {path} does not exist")
+        raise ImproperlyConfigured(
+            f"setting {setting}: {argument} {path} does not exist; give the path of a file that this process can see"
+        )
     return path
 
 

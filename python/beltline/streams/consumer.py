@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from beltline.exceptions import ImproperlyConfigured
 from beltline.failures import ErrorDesk
 from beltline.policies import final_policy, policy_of
 
+from .coupling import regroups, tables_of
 from .reader import Reader
 from .stream import Stream
 
@@ -27,7 +29,10 @@ class Consumer:
         app: The app it belongs to.
         name: Unique in the app.
         concurrency: How many tasks.
+        fun: What it calls.
     """
+
+    fun: Callable[..., Any]
 
     def __init__(
         self,
@@ -70,8 +75,22 @@ class Consumer:
         """Whether a task is one of this consumer's."""
         return task in self._tasks
 
-    def start(self) -> None:
-        """Start the tasks in the running event loop."""
+    @property
+    def regroups(self) -> bool:
+        """Whether its events get other keys, and go through a topic in between, before it works on them."""
+        return regroups(self.fun)
+
+    def start(self) -> asyncio.Future[None]:
+        """Start the tasks in the running event loop; one that runs is left as it is.
+
+        Returns:
+            A future that is done, for programs that await the start as Faust has it.
+        """
+        loop = asyncio.get_running_loop()
+        started: asyncio.Future[None] = loop.create_future()
+        started.set_result(None)
+        if self.running:
+            return started
         self.reader = Reader(
             self.app,
             self.name,
@@ -79,13 +98,15 @@ class Consumer:
             concurrency=self.concurrency,
             policy=self.on_error or self.app.conf.on_error,
             on_decode_error=self.on_decode_error,
+            tables=tables_of(self.fun),
+            regroups=self.regroups,
         )
         self.prepare()
-        loop = asyncio.get_running_loop()
         for index in range(self.concurrency):
             task = loop.create_task(self.run(index), name=f"{self.name}:{index}")
             self._tasks.add(task)
             task.add_done_callback(self._task_done)
+        return started
 
     def prepare(self) -> None:
         """Whatever has to exist before the tasks run: topics, subscriptions."""

@@ -8,7 +8,10 @@ from typing import Any, Final, NamedTuple
 from beltline.exceptions import ImproperlyConfigured
 from beltline.serializers import get_serde
 
-__all__ = ["GroupKey", "dump_key", "group_key", "repartition_topic_name"]
+__all__ = ["BETWEEN", "GroupKey", "dump_key", "group_key", "repartition_topic_name"]
+
+#: How the names of topics end that `group_by` makes.
+BETWEEN: Final = "-repartition"
 
 #: Types that a record's key can have as it is; a field of another type leaves the key's type to the topic.
 KEY_TYPES: Final = (str, bytes, int, float)
@@ -80,7 +83,7 @@ def repartition_topic_name(prefix: str, topic: str, label: str, *, has_prefix: b
         >>> repartition_topic_name("shop.tally-", "orders", "Order.customer")
         'shop.tally-orders-Order.customer-repartition'
     """
-    return f"{'' if has_prefix else prefix}{topic}-{label}-repartition"
+    return f"{'' if has_prefix else prefix}{topic}-{label}{BETWEEN}"
 
 
 def dump_key(key: Any) -> bytes | None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from beltline._native import Subscription
 from beltline.failures import decode_error_handler
 
+from .keys import BETWEEN
+
 if TYPE_CHECKING:
     from beltline.app.base import App
     from beltline.policies import PolicyArgument
@@ -27,6 +29,8 @@ class Reader:
         concurrency: How many streams of this reader run side by side.
         policy: What happens to an event that cannot be forwarded.
         on_decode_error: What happens to records that cannot be read; None leaves it to the topic.
+        tables: What its events are written to; None when that is not known.
+        regroups: Whether events get other keys before that, and go through a topic in between.
     """
 
     def __init__(
@@ -38,6 +42,8 @@ class Reader:
         concurrency: int = 1,
         policy: PolicyArgument | None = None,
         on_decode_error: PolicyArgument | None = None,
+        tables: list[str] | None = None,
+        regroups: bool = False,
     ) -> None:
         self.app = app
         self.name = name
@@ -45,6 +51,8 @@ class Reader:
         self.concurrency = concurrency
         self.policy = policy
         self.on_decode_error = on_decode_error
+        self.tables = tables
+        self.regroups = regroups
         self._sources: dict[Any, Any] = {}
 
     def keep(self, source_of: Any, make: Callable[[], Any]) -> Any:
@@ -53,6 +61,12 @@ class Reader:
         if kept is None:
             kept = self._sources[source_of] = make()
         return kept
+
+    def tables_behind(self, topics: tuple[str, ...]) -> list[str] | None:
+        """Return the tables that events of these topics are written to; None when that is not known."""
+        if self.regroups and not any(topic.endswith(BETWEEN) for topic in topics):
+            return []
+        return self.tables
 
     def decode_error_handler(self, policy: PolicyArgument | None) -> Callable[[Any, Exception], object]:
         """Return what a stream calls for a record that it cannot decode."""

@@ -9,6 +9,18 @@ import beltline as faust
 APP_ID = os.environ["APP_ID"]
 
 
+class Tokens:
+    """Makes tokens, with what else a broker may want to know."""
+
+    def token(self):
+        """Return the token that a variable holds."""
+        return os.environ["TOKEN"]
+
+    def extensions(self):
+        """Return SASL extensions."""
+        return {"logicalCluster": "lkc-1", "identityPoolId": "pool-9"}
+
+
 def credentials():
     """Return the credentials that the variables describe."""
     mechanism, authority = os.environ.get("MECHANISM"), os.environ.get("CAFILE")
@@ -20,7 +32,7 @@ def credentials():
     if mechanism is None:
         return tls
     if mechanism == "OAUTHBEARER":
-        return faust.OAuthCredentials(oauth_cb=lambda: os.environ["TOKEN"], ssl_context=tls)
+        return faust.OAuthCredentials(oauth_cb=Tokens(), ssl_context=tls)
     name, password = os.environ["USERNAME"], os.environ["PASSWORD"]
     return faust.SASLCredentials(username=name, password=password, mechanism=mechanism, ssl_context=tls)
 

@@ -31,6 +31,8 @@ pub(crate) struct Token {
     pub(crate) value: String,
     pub(crate) expires_at_ms: i64,
     pub(crate) principal: String,
+    /// Names and values.
+    pub(crate) extensions: Vec<(String, String)>,
 }
 
 /// The fate of one produced record.
@@ -286,16 +288,20 @@ unsafe extern "C" fn on_token(rk: *mut sys::rd_kafka_t, _: *const c_char, opaque
 unsafe fn set_token(rk: *mut sys::rd_kafka_t, token: &Token) -> Result<(), String> {
     let value = c_string(&token.value).map_err(|fault| fault.text)?;
     let principal = c_string(&token.principal).map_err(|fault| fault.text)?;
+    let pairs = token.extensions.iter().flat_map(|(name, value)| [name, value]);
+    let extensions: Vec<CString> = pairs.map(|text| c_string(text)).collect::<Result<_, _>>().map_err(|fault| fault.text)?;
+    let mut pointers: Vec<*const c_char> = extensions.iter().map(|text| text.as_ptr()).collect();
     let mut sentence = [0 as c_char; SENTENCE];
-    // SAFETY: strings end with a zero; no extensions are given; the buffer is as long as stated.
+    // SAFETY: strings end with a zero; `pointers` holds as many as stated, names and values in turn, and librdkafka copies
+    // them; the buffer is as long as stated.
     unsafe {
         let code = sys::rd_kafka_oauthbearer_set_token(
             rk,
             value.as_ptr(),
             token.expires_at_ms,
             principal.as_ptr(),
-            std::ptr::null_mut(),
-            0,
+            pointers.as_mut_ptr(),
+            pointers.len(),
             sentence.as_mut_ptr(),
             SENTENCE,
         );

@@ -29,7 +29,7 @@ fn jars() -> PathBuf {
     let libs = cache().join("rust-libs");
     let complete = libs.join("complete");
     if !complete.exists() {
-        let pom = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/broker/pom.xml");
+        let pom = Path::new(env!("CARGO_MANIFEST_DIR")).join("../beltline-kafka/tests/broker/pom.xml");
         let status = Command::new("mvn")
             .args(["-q", "-B", "-f"])
             .arg(pom)

@@ -29,7 +29,8 @@ impl TokenSource for Tokens {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
         let claims = format!(r#"{{"sub":"admin","iat":{now},"exp":{}}}"#, now + 10);
         let value = format!("{}.{}.", base64(br#"{"alg":"none"}"#), base64(claims.as_bytes()));
-        Ok(AccessToken { value, expires_at_ms: (now as i64 + 10) * 1000, principal: "admin".into() })
+        let extensions = vec![("cluster".to_owned(), "blue".to_owned()), ("pool".to_owned(), "9".to_owned())];
+        Ok(AccessToken { value, expires_at_ms: (now as i64 + 10) * 1000, principal: "admin".into(), extensions })
     }
 }
 
