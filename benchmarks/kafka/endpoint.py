@@ -96,7 +96,8 @@ def measure(_: Ground, findings: Findings, rounds: int) -> None:
 def use(raw: str, address: str, process: int) -> dict[str, float]:
     """Fill a topic and read it twice; returns ns per event and the broker's CPU seconds per million."""
     topic = f"endpoint-{uuid.uuid4().hex[:8]}"
-    for made in AdminClient({"bootstrap.servers": address}).create_topics([NewTopic(topic, PARTITIONS, 1)]).values():
+    admin = AdminClient({"bootstrap.servers": address, "log_level": 3})
+    for made in admin.create_topics([NewTopic(topic, PARTITIONS, 1)]).values():
         made.result()
     figures: dict[str, float] = {}
     kept = os.environ.get("BELTLINE_TEST_KAFKA", "")

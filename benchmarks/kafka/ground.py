@@ -12,16 +12,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import events
+import orjson
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+from kafka_broker import Cluster
+from meter import digest
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-sys.path[:0] = [str(HERE / "jobs"), str(HERE.parent), str(ROOT / "tools")]
-
-import events  # noqa: E402 - its room is above this one
-import orjson  # noqa: E402
-from confluent_kafka import Producer  # noqa: E402
-from confluent_kafka.admin import AdminClient, NewTopic  # noqa: E402
-from kafka_broker import Cluster  # noqa: E402
-from meter import digest  # noqa: E402
 
 PARTITIONS = 4
 
@@ -93,13 +92,13 @@ class Ground:
 
     def create(self, *topics: str, partitions: int = PARTITIONS) -> None:
         """Make topics."""
-        admin = AdminClient({"bootstrap.servers": self.servers})
+        admin = AdminClient({"bootstrap.servers": self.servers, "log_level": 3})
         for made in admin.create_topics([NewTopic(topic, partitions, 1) for topic in topics]).values():
             made.result()
 
     def remove(self, *topics: str) -> None:
         """Delete topics, so that the disk does not fill up."""
-        admin = AdminClient({"bootstrap.servers": self.servers})
+        admin = AdminClient({"bootstrap.servers": self.servers, "log_level": 3})
         for gone in admin.delete_topics(list(topics)).values():
             with contextlib.suppress(Exception):
                 gone.result()

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from pathlib import Path
 
+import hand_over
 from contenders import AT_LEAST_ONCE, EXACTLY_ONCE
 from findings import Findings
-from ground import ROOT, Ground, cores, pinned, say
-
-sys.path.insert(0, str(ROOT / "tests" / "kafka"))
-
-import hand_over
+from ground import Ground, cores, pinned, say
 from kafka_clients import Clients
 from workers import Workers
 

@@ -11,6 +11,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
+
+# What is shared with the other benchmarks, with the jobs and with the tests; the last one comes first.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "kafka"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parent / "jobs"))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import endpoint
 import hand_overs

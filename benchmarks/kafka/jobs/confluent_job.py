@@ -47,7 +47,7 @@ def main(job: str, topic: str, out: str, count: int) -> None:
     counts: dict[str, int] = {}
     dirty: set[str] = set()
     meter = Meter()
-    pieces = seen = 0
+    pieces = seen = moved = 0
     committed = 0.0
 
     def commit() -> None:
@@ -56,7 +56,8 @@ def main(job: str, topic: str, out: str, count: int) -> None:
             producer.produce(f"{out}-changelog", orjson.dumps(counts[account]), orjson.dumps(account))
         dirty.clear()
         producer.flush()
-        consumer.commit(asynchronous=False)
+        if moved:
+            consumer.commit(asynchronous=False)
 
     consumer.subscribe([topic])
     while seen < count:
@@ -75,10 +76,11 @@ def main(job: str, topic: str, out: str, count: int) -> None:
                 producer.produce(out, orjson.dumps(total), account.encode())
             pieces += order["qty"]
         seen += len(messages)
+        moved += len(messages)
         producer.poll(0)
         if seen and time.perf_counter() - committed >= COMMIT_S:
             commit()
-            committed = time.perf_counter()
+            committed, moved = time.perf_counter(), 0
     commit()
     meter.end()
     consumer.close()
