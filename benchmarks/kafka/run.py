@@ -1,149 +1,90 @@
-"""Runs the same jobs on one real broker with beltline, a hand-written confluent-kafka loop and faust-streaming.
+"""Everything about beltline on Kafka that is promised as a figure, in one run on one real broker.
 
     $ make bench-kafka
+    $ make bench-kafka BENCH="--only speed --contenders beltline,raw --rounds 5"
 
-The broker keeps to one core and each contender, with all its threads, to the other. Figures of one run are comparable
-with one another and with nothing else; `RESULTS.md` keeps the ratios.
+The broker keeps to one core and each contender, with all its threads, to another. Figures of one run are comparable
+with one another and with nothing else. Ends with 1 when a promise is missed, and leaves no process behind.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import subprocess
 import sys
-import uuid
 from pathlib import Path
-from typing import Any
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
-sys.path[:0] = [str(HERE.parent), str(ROOT / "tools")]
+# What is shared with the other benchmarks, with the jobs and with the tests; the last one comes first.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "kafka"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parent / "jobs"))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-import events  # noqa: E402 - its room is beside this one
-from confluent_kafka import Producer  # noqa: E402
-from confluent_kafka.admin import AdminClient, NewTopic  # noqa: E402
-from kafka_broker import Cluster  # noqa: E402
-from run import peers  # noqa: E402
+import endpoint
+import hand_overs
+import reaction
+import record
+import speed
+from contenders import JOBS, line_up
+from findings import Findings
+from ground import ground, say
 
-PARTITIONS = 4
-PATIENCE_S = 900
-#: At least so many times as fast as the other one.
-PROMISES = (
-    ("map", "hand-written loop", 1.5),
-    ("map", "faust", 110),
-    ("produce", "hand-written loop", 1.2),
-    ("produce", "faust", 140),
-    ("count", "hand-written loop", 1.5),
-    ("count", "faust", 300),
-)
-#: exactly_once against at_least_once.
-EXACTLY_ONCE_SHARE = 0.85
+PARTS = ("speed", "reaction", "hand-overs", "endpoint")
 
 
-def pin(core: int) -> None:
-    """Keep this process, and those it starts from now on, on one core."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {core})
-
-
-def create(servers: str, *topics: str) -> None:
-    """Make topics."""
-    admin = AdminClient({"bootstrap.servers": servers})
-    for made in admin.create_topics([NewTopic(topic, PARTITIONS, 1) for topic in topics]).values():
-        made.result()
-
-
-def fill(servers: str, topic: str, count: int) -> None:
-    """Make a topic of orders, keyed by account as Java's client does it."""
-    create(servers, topic)
-    producer = Producer(
-        {
-            "bootstrap.servers": servers,
-            "linger.ms": 20,
-            "batch.size": 1_000_000,
-            "queue.buffering.max.messages": 1_000_000,
-            "partitioner": "murmur2_random",
-        }
-    )
-    for number, line in enumerate(events.lines(count)):
-        producer.produce(topic, line, line[12 : line.index(b'"', 12)])
-        if number % 10_000 == 0:
-            producer.poll(0)
-            producer.flush()
-    producer.flush()
-
-
-def measure(python: Path | str, job: str, *words: str | int) -> dict[str, Any]:
-    """Run a contender in a process of its own, and return what it says in its last line."""
-    command = [str(python), str(HERE / job), *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=PATIENCE_S)
-    if done.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
-    said: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return {**said, "ns": said["seconds"] / said["events"] * 1e9}
-
-
-def contenders(job: str, topics: dict[str, str], counts: dict[str, int], times: int) -> dict[str, dict[str, Any]]:
-    """Run one job with everybody, each several times; the fastest run counts."""
-
-    def best(python: Path | str, name: str, guarantee: str, size: str) -> dict[str, Any]:
-        runs = []
-        for _ in range(times):
-            out = f"out-{uuid.uuid4().hex[:8]}"
-            create(os.environ["BELTLINE_TEST_KAFKA"], out, f"{out}-changelog")
-            runs.append(measure(python, name, job, guarantee, topics[size], out, counts[size]))
-        return min(runs, key=lambda run: float(run["ns"]))
-
-    return {
-        "beltline": best(sys.executable, "beltline_job.py", "at_least_once", "large"),
-        "beltline exactly_once": best(sys.executable, "beltline_job.py", "exactly_once", "large"),
-        "hand-written loop": best(sys.executable, "confluent_job.py", "at_least_once", "large"),
-        "faust": best(peers(), "faust_job.py", "at_least_once", "small"),
-    }
-
-
-def judge(found: dict[str, dict[str, dict[str, Any]]]) -> dict[str, bool]:
-    """Hold the figures against the promises."""
-    kept = {}
-    for job, runs in found.items():
-        large = {run["digest"] for name, run in runs.items() if name != "faust"}
-        kept[f"{job}: the results are equal"] = len(large) == 1
-        share = runs["beltline"]["ns"] / runs["beltline exactly_once"]["ns"]
-        kept[f"{job}: exactly_once keeps {EXACTLY_ONCE_SHARE} of the speed ({share:.2f})"] = share >= EXACTLY_ONCE_SHARE
-    for job, other, least in PROMISES:
-        times = found[job][other]["ns"] / found[job]["beltline"]["ns"]
-        kept[f"{job}: {least} times the {other} ({times:.1f})"] = times >= least
-    return kept
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default=",".join(PARTS), help=f"parts, with commas between: {', '.join(PARTS)}")
+    parser.add_argument("--contenders", default="", help="those whose names hold one of these words")
+    parser.add_argument("--jobs", default=",".join(JOBS), help="of the part speed")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each, of which the fastest counts")
+    parser.add_argument("--large", type=int, default=2_000_000, help="events for beltline, the loop and librdkafka")
+    parser.add_argument("--middle", type=int, default=1_000_000, help="events for Kafka Streams")
+    parser.add_argument("--few", type=int, default=400_000, help="events for quixstreams and bytewax")
+    parser.add_argument("--small", type=int, default=40_000, help="events for Faust")
+    parser.add_argument("--samples", type=int, default=200, help="events to an idle worker, for each guarantee")
+    parser.add_argument("--record", action="store_true", help="write what was found into benchmarks/RESULTS.md")
+    given = parser.parse_args()
+    given.only = given.only.split(",")
+    for part in given.only:
+        if part not in PARTS:
+            parser.error(f"there is no part {part!r}, only {', '.join(PARTS)}")
+    given.jobs = given.jobs.split(",")
+    given.contenders = [word for word in given.contenders.split(",") if word]
+    return given
 
 
 def main() -> int:
-    """Run, print, judge."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--events", type=int, default=2_000_000, help="for beltline and the hand-written loop")
-    parser.add_argument("--few", type=int, default=40_000, help="for Faust")
-    parser.add_argument("--times", type=int, default=2, help="runs of each, of which the fastest counts")
-    given = parser.parse_args()
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
-    peers()
-    pin(cores[0])
-    with Cluster() as cluster:
-        pin(cores[-1])
-        servers = cluster.description.bootstrap
-        os.environ["BELTLINE_TEST_KAFKA"] = servers
-        topics = {size: f"orders-{size}" for size in ("large", "small")}
-        counts = {"large": given.events, "small": given.few}
-        for size, topic in topics.items():
-            fill(servers, topic, counts[size])
-        found = {job: contenders(job, topics, counts, given.times) for job in ("map", "produce", "count")}
-    print(f"{'':24}" + "".join(f"{job:>12}" for job in found) + "   ns/event")
-    for name in found["map"]:
-        print(f"{name:24}" + "".join(f"{runs[name]['ns']:>12.0f}" for runs in found.values()))
-    kept = judge(found)
-    for promise, is_kept in kept.items():
-        print(f"{'ok  ' if is_kept else 'MISS'} {promise}")
-    return 0 if all(kept.values()) else 1
+    """Run, show, judge."""
+    given = arguments()
+    findings = Findings(
+        conditions=f"Kafka 4.1 on one core, the worker on the other; {given.large:,} events for beltline, the loop and "
+        f"librdkafka, {given.middle:,} for Kafka Streams (after as many to warm up), {given.few:,} for quixstreams and "
+        f"bytewax, {given.small:,} for Faust; the best of {given.rounds} rounds in which all take turns (Kafka Streams "
+        "and Faust two, those without a promise one); medians and percentiles where they are named."
+    )
+    if "speed" in given.only:
+        taking_part = line_up(given.rounds, given.contenders)
+    with ground() as here:
+        if "speed" in given.only:
+            counts = {size: getattr(given, size) for size in ("large", "middle", "few", "small")}
+            say("filling topics")
+            here.fill(counts)
+            speed.tell(findings, speed.measure(here, taking_part, given.jobs, given.rounds), taking_part)
+        if "reaction" in given.only:
+            reaction.measure(here, findings, given.samples, given.rounds + 2)
+        if "hand-overs" in given.only:
+            hand_overs.measure(here, findings)
+        if "endpoint" in given.only:
+            endpoint.measure(here, findings, given.rounds)
+    missed = [one for one in findings.promises if not one.is_kept]
+    if given.record:
+        record.write(findings)
+    say(f"{len(findings.promises) - len(missed)} promises kept, {len(missed)} missed")
+    for one in missed:
+        print(f"MISS {one.words}: {one.figure}")
+    return 1 if missed else 0
 
 
 if __name__ == "__main__":

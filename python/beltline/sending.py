@@ -22,19 +22,25 @@ class PendingMessage(NamedTuple):
     channel: Any
     key: Any
     value: Any
-    partition: int | None
-    timestamp: float | None
-    headers: HeadersArgument
-    key_serializer: Any
-    value_serializer: Any
-    callback: Callable[[Any], Any] | None
+    partition: int | None = None
+    timestamp: float | None = None
+    headers: HeadersArgument = None
+    key_serializer: Any = None
+    value_serializer: Any = None
+    callback: Callable[[Any], Any] | None = None
+
+
+#: Where the callback stands in a `PendingMessage`.
+CALLBACK: Final = PendingMessage._fields.index("callback")
 
 
 class FutureMessage(asyncio.Future[RecordMetadata]):
     """Resolved with the record's metadata once it is in the log, that is, with the next commit.
 
     Args:
-        message: What was asked to be sent, or the parts of a `PendingMessage`, which is made when somebody looks at it.
+        message: What was asked to be sent, or the parts of a `PendingMessage`, or the first three of them; it is made
+            when somebody looks at it. The engine puts another one in its place when nobody holds the future any more,
+            which then stands for the next record.
         loop: Whose future it is; None is the running one.
     """
 
@@ -43,7 +49,7 @@ class FutureMessage(asyncio.Future[RecordMetadata]):
     ) -> None:
         super().__init__(loop=loop)
         self._message = message
-        if message[-1] is not None:
+        if len(message) > CALLBACK and message[CALLBACK] is not None:
             self.add_done_callback(self._call_back)
 
     @property

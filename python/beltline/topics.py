@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from ._native import Queue
+from ._native import Queue, Sender
 from .channels import Channel, Source
 from .events import HeadersArgument, header_pairs
 from .exceptions import ImproperlyConfigured, KeyDecodeError
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from .streams.reader import Reader
 
 __all__ = ["FutureMessage", "PendingMessage", "Topic"]
-
-#: Partition, timestamp, headers, codecs and callback of most sends.
-NOTHING_SPECIAL: Final = (None, None, None, None, None, None)
 
 #: Longest topic name that Kafka takes.
 MAX_NAME_LENGTH: Final = 249
@@ -127,7 +124,7 @@ class Topic(Channel):
         self.on_decode_error = on_decode_error
         self._key_serde: Serde | None = None
         self._value_serde: Serde | None = None
-        self._sender: Any = None
+        self._sender: Sender | None = None
         self._sender_of: BeltSession | None = None
 
     def _options(self) -> dict[str, Any]:
@@ -302,23 +299,26 @@ class Topic(Channel):
             NotReady: The app has not started.
             BufferError: The outbox is full; let the event loop run, then repeat.
         """
-        session = self.app.session
         if (
-            self._sender_of is session
-            and session.is_owner()
-            and value is not None
-            and (partition, timestamp, headers, key_serializer, value_serializer, callback) == NOTHING_SPECIAL
+            self._sender is not None
+            and partition is None
+            and timestamp is None
+            and headers is None
+            and key_serializer is None
+            and value_serializer is None
+            and callback is None
         ):
             # Nothing but key and value: what is needed for that was found out before.
-            sent = FutureMessage((self, key, value, *NOTHING_SPECIAL), loop=session.loop)
-            topic, key_bytes, value_bytes = self._sender
-            session.send_function()(topic, None if key is None else key_bytes(key), value_bytes(value), receipt=sent)
-            return sent
+            sent: FutureMessage | None = self._sender.send(key, value)
+            if sent is not None:
+                return sent
+        session = self.app.session
         topic, raw = self._prepare(key, value, key_serializer, value_serializer)
         sent = self._future(key, value, partition, timestamp, headers, key_serializer, value_serializer, callback)
         session.send_now(topic, *raw, partition=partition, timestamp=timestamp, headers=headers, receipt=sent)
-        self._sender = (topic, self.key_serde.dumps, self.value_serde.dumps)
-        self._sender_of = session
+        if session is not self._sender_of:
+            self._sender = session.sender(self)
+            self._sender_of = session
         return sent
 
     def _prepare(

@@ -32,6 +32,9 @@ KEYS = 8
 #: How long the load runs before and after a deed, beside the session.
 AROUND_S = 5.0
 
+#: The longest silence of each key in seconds: of those that moved to another worker, and of those that stayed.
+Silences = tuple[list[float], list[float]]
+
 
 class Arrivals:
     """When an output of which worker arrived, by key."""
@@ -57,7 +60,7 @@ class Arrivals:
         self._stop.set()
         self._thread.join(10)
 
-    def still(self, since: float) -> tuple[list[float], list[float]]:
+    def still(self, since: float) -> Silences:
         """Return the longest silence of each key since then: of those that moved, and of those that stayed."""
         moved: list[float] = []
         stayed: list[float] = []
@@ -85,8 +88,9 @@ def main() -> int:
     return 0
 
 
-def measure(workers: Workers, kafka: Clients, session: float, guarantee: str) -> None:
-    """Do one deed after the other and print what it cost."""
+def measure(workers: Workers, kafka: Clients, session: float, guarantee: str) -> dict[str, Silences]:
+    """Do one deed after the other, print what it cost, and return it by deed."""
+    found: dict[str, Silences] = {}
     app = f"app-{uuid4().hex[:6]}"
     kafka.create(f"{app}-in", f"{app}-out", partitions=PARTITIONS)
 
@@ -98,39 +102,41 @@ def measure(workers: Workers, kafka: Clients, session: float, guarantee: str) ->
 
     one, two = start("one").wait_ready(), start("two").wait_ready()
     arrivals = Arrivals(kafka, f"{app}-out")
-    print(f"{guarantee}, session {session:g} s; seconds without an output, by key")
+    print(f"{guarantee}, session {session:g} s; seconds without an output, by key", file=sys.stderr)
     with Load(kafka, f"{app}-in", keys=KEYS, rate=800) as load:
         until(lambda: len(arrivals.came) == KEYS, "outputs of all keys")
         time.sleep(AROUND_S)
         begun = time.monotonic()
         time.sleep(AROUND_S)
-        tell("nothing happens", arrivals, begun)
+        found["nothing happens"] = tell("nothing happens", arrivals, begun)
         begun = time.monotonic()
         third = start("three").wait_ready()
         time.sleep(AROUND_S)
-        tell("a worker joins", arrivals, begun)
+        found["a worker joins"] = tell("a worker joins", arrivals, begun)
         begun = time.monotonic()
         third.stop()
         time.sleep(AROUND_S)
-        tell("a worker leaves in order", arrivals, begun)
+        found["a worker leaves in order"] = tell("a worker leaves in order", arrivals, begun)
         begun = time.monotonic()
         two.kill()
         time.sleep(AROUND_S + session)
-        tell("a worker is killed", arrivals, begun)
+        found["a worker is killed"] = tell("a worker is killed", arrivals, begun)
         load.stop()
     arrivals.stop()
     one.stop()
+    return found
 
 
-def tell(deed: str, arrivals: Arrivals, since: float) -> None:
-    """Print what a deed cost."""
+def tell(deed: str, arrivals: Arrivals, since: float) -> Silences:
+    """Print what a deed cost, and return it."""
     moved, stayed = arrivals.still(since)
     words = [
         f"{what} {', '.join(f'{gap:.2f}' for gap in gaps)}"
         for what, gaps in (("moved:", moved), ("stayed:", stayed))
         if gaps
     ]
-    print(f"  {deed:26} {'   '.join(words)}", flush=True)
+    print(f"  {deed:26} {'   '.join(words)}", file=sys.stderr, flush=True)
+    return moved, stayed
 
 
 if __name__ == "__main__":

@@ -455,9 +455,7 @@ impl Belt {
         let mut inner = self.enter(py)?;
         let receiver = Receiver::of(on_delivery, receipt);
         let partition = inner.send(&record, receiver, || context::current_partition(py).is_some()).for_python(py)?;
-        if inner.core().is_some_and(|core| core.wants_turn()) {
-            self.shared.waker.wake();
-        }
+        self.wake_if_needed(&inner);
         Ok(partition)
     }
 

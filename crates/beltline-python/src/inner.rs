@@ -13,7 +13,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::fork;
-use crate::raw::slots::is_ours_alone;
+use crate::raw::slots::{is_ours_alone, is_unheld};
 use crate::waker::LoopWaker;
 
 /// Bytes of records from other threads that may wait for the owner's next turn.
@@ -48,6 +48,13 @@ pub struct Outgoing<'a> {
     pub partition: Option<u32>,
     pub timestamp: Option<i64>,
     pub headers: &'a [u8],
+}
+
+/// Where a record went.
+pub struct SentTo {
+    topic: TopicId,
+    pub partition: u32,
+    sequence: u64,
 }
 
 /// A record to send, owned.
@@ -225,6 +232,17 @@ impl Inner {
         }
     }
 
+    /// The number of a topic.
+    ///
+    /// # Errors
+    /// `NotFound` for one that was not declared.
+    pub fn topic_id(&mut self, name: &str) -> Result<TopicId> {
+        self.core_mut()?.topic_id(name).ok_or_else(|| {
+            let message = format!("topic {name} was not declared; make it with app.topic() first");
+            Error::new(ErrorKind::NotFound, message)
+        })
+    }
+
     /// Puts a record into the outbox; returns its partition. Only asked when the outbox is full: whether the sender is in
     /// the middle of an event.
     ///
@@ -236,18 +254,58 @@ impl Inner {
         receiver: Option<Receiver>,
         is_within_event: impl FnOnce() -> bool,
     ) -> Result<u32> {
+        let topic = self.topic_id(record.topic)?;
+        self.send_to(topic, record, receiver, is_within_event).map(|sent| sent.partition)
+    }
+
+    /// As [`Inner::send`], with a receipt and without anything special: when the outbox is full, not in an event either.
+    ///
+    /// # Errors
+    /// `Limit` when the outbox is full, `Usage` when the belt is closed.
+    pub fn send_plain(
+        &mut self,
+        topic: TopicId,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        receiver: Receiver,
+    ) -> Result<SentTo> {
+        let record = Outgoing { topic: "", key, value, partition: None, timestamp: None, headers: &[] };
+        self.send_to(topic, &record, Some(receiver), || false)
+    }
+
+    /// The receipt of a record, if nobody else holds it and no other record went to its partition since: the log's answer
+    /// is then for nobody.
+    pub fn take_back(&mut self, py: Python<'_>, sent: &SentTo) -> Option<Py<PyAny>> {
+        let waiting = self.deliveries.get_mut(&(sent.topic, sent.partition))?;
+        let is_unheld = waiting.back().is_some_and(|delivery| {
+            delivery.sequence == sent.sequence
+                && matches!(&delivery.receiver, Receiver::Receipt(receipt) if is_unheld(receipt, py))
+        });
+        if !is_unheld {
+            return None;
+        }
+        match waiting.pop_back()?.receiver {
+            Receiver::Receipt(receipt) => Some(receipt),
+            Receiver::Function(_) => None,
+        }
+    }
+
+    fn send_to(
+        &mut self,
+        topic: TopicId,
+        record: &Outgoing<'_>,
+        receiver: Option<Receiver>,
+        is_within_event: impl FnOnce() -> bool,
+    ) -> Result<SentTo> {
         let now_ms = self.clock.as_ref().map(|clock| clock.now_ms());
         let core = self.core_mut()?;
-        let Outgoing { topic: name, key, value, partition, timestamp, headers } = *record;
-        let Some(topic) = core.topic_id(name) else {
-            let message = format!("topic {name} was not declared; make it with app.topic() first");
-            return Err(Error::new(ErrorKind::NotFound, message));
-        };
+        let Outgoing { topic: _, key, value, partition, timestamp, headers } = *record;
         // With exactly-once the commit that makes room waits for the events in flight, so these may go on up to the
         // core's own limit. Who sends outside of them waits for room, or there would soon be none for them either.
         let is_awaited =
             || core.options().guarantee == Guarantee::ExactlyOnce && core.in_flight() > 0 && is_within_event();
         if core.outbox_is_full() && !is_awaited() {
+            let name = core.topic(topic).map_or("", |topic| &topic.name);
             let message = format!("topic {name}: the outbox is full; let the loop run, then send again");
             return Err(Error::new(ErrorKind::Limit, message));
         }
@@ -257,7 +315,7 @@ impl Inner {
             let waiting = self.deliveries.entry((topic, sent.partition)).or_default();
             waiting.push_back(Delivery { sequence: sent.sequence, timestamp, receiver });
         }
-        Ok(sent.partition)
+        Ok(SentTo { topic, partition: sent.partition, sequence: sent.sequence })
     }
 
     fn send_owned(&mut self, record: Record) -> Result<u32> {

@@ -33,6 +33,7 @@ mod message;
 mod queue;
 mod raw;
 mod records;
+mod sender;
 mod shard_access;
 mod sleep;
 mod step;
@@ -64,6 +65,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<belt::Belt>()?;
     module.add_class::<subscription::Subscription>()?;
     module.add_class::<queue::Queue>()?;
+    module.add_class::<sender::Sender>()?;
     module.add("Stream", raw::stepping::stream_type(py)?)?;
     module.add_class::<message::Message>()?;
     module.add("Table", raw::mapping::table_type(py)?)?;

@@ -6,11 +6,15 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
-from beltline._native import Belt
+from beltline._native import Belt, Sender
 from beltline.events import HeadersArgument, header_pairs
 from beltline.exceptions import ImproperlyConfigured
+from beltline.sending import FutureMessage
+from beltline.serializers import Codec
+from beltline.serializers.serde import is_raw
 from beltline.services import Clock, ManualClock, SystemClock
 from beltline.settings.endpoint import endpoint_options, must_listen
 from beltline.settings.librdkafka import kafka_options
@@ -357,6 +361,24 @@ class BeltSession:
         """Return the fastest function that sends, with the arguments of `Belt.send`."""
         is_plain = self._partitioner is None and not self.app.watches_sends()
         return self.belt.send if is_plain else self._send_signalled
+
+    def sender(self, topic: Topic) -> Sender | None:
+        """Return the quick way of sends with nothing but key and value; None where each send needs a look."""
+        if self._partitioner is not None:
+            return None
+        key, value = topic.key_serde.dumps, topic.value_serde.dumps
+        codec = getattr(key, "__self__", None)
+        signal = self.app.on_produce_message
+        return Sender(
+            self.belt,
+            topic.get_topic_name(),
+            topic,
+            key,
+            value,
+            has_raw_keys=isinstance(codec, Codec) and is_raw(codec),
+            receipt=partial(FutureMessage, loop=self.loop),
+            unless=(signal._receivers, signal._filter_receivers),
+        )
 
     def _place(self, topic: str, key: bytes | None, partition: int | None) -> int | None:
         """Return the partition that the setting ``producer_partitioner`` chooses; None leaves it to murmur2."""

@@ -43,6 +43,14 @@ impl Belt {
         self.inner.try_hold(py)
     }
 
+    /// Has the loop turn the belt when what was just done asks for it.
+    #[inline]
+    pub fn wake_if_needed(&self, inner: &Inner) {
+        if inner.core().is_some_and(|core| core.wants_turn()) {
+            self.shared.waker.wake();
+        }
+    }
+
     /// One turn: events in, commands out, then callbacks and sleepers.
     pub fn turn_once(&self, py: Python<'_>) -> PyResult<bool> {
         let aftermath = self.enter(py)?.turn(&self.shared);

@@ -109,6 +109,17 @@ pub fn is_ours_alone(object: &Py<PyAny>, _py: Python<'_>) -> bool {
     unsafe { ffi::Py_REFCNT(object.as_ptr()) == 1 }
 }
 
+/// As [`is_ours_alone`], and nobody has a weak reference to it either.
+pub fn is_unheld(object: &Py<PyAny>, py: Python<'_>) -> bool {
+    // SAFETY: a live object and its type, read with the lock held. Where the type has room for weak references, its
+    // offset leads from the object to a pointer that is null or the first of them.
+    let has_weak_references = unsafe {
+        let offset = (*ffi::Py_TYPE(object.as_ptr())).tp_weaklistoffset;
+        offset != 0 && !(*object.as_ptr().cast::<u8>().offset(offset).cast::<*mut ffi::PyObject>()).is_null()
+    };
+    is_ours_alone(object, py) && !has_weak_references
+}
+
 /// An instance whose slots are being filled.
 pub struct SlotObject<'py, 'class> {
     class: &'class SlotClass,

@@ -35,15 +35,14 @@ pub struct RecordEncoder {
 
 impl RecordEncoder {
     /// Writes a record; `None` when it is of another class, or holds something that is no plain scalar.
-    fn write(&self, record: &Bound<'_, PyAny>) -> Option<Vec<u8>> {
+    pub fn write(&self, record: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> Option<()> {
         let class = self.class.as_ref()?;
-        let mut out = Vec::with_capacity(USUAL_BYTES);
         for (index, literal) in self.literals.iter().enumerate() {
             out.extend_from_slice(literal);
-            write_scalar(&mut out, &class.read(record, index)?)?;
+            write_scalar(out, &class.read(record, index)?)?;
         }
         out.extend_from_slice(&self.end);
-        Some(out)
+        Some(())
     }
 }
 
@@ -87,8 +86,9 @@ impl RecordEncoder {
     /// Signature: (record: Any) -> bytes
     fn encode(&self, record: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let py = record.py();
-        match self.write(record) {
-            Some(bytes) => Ok(PyBytes::new(py, &bytes).into_any().unbind()),
+        let mut bytes = Vec::with_capacity(USUAL_BYTES);
+        match self.write(record, &mut bytes) {
+            Some(()) => Ok(PyBytes::new(py, &bytes).into_any().unbind()),
             None => self.general.call1(py, (record,)),
         }
     }

@@ -9,13 +9,9 @@ import asyncio
 import os
 import sys
 import tempfile
-import time
-from pathlib import Path
 
 import faust
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import events
+from meter import Meter
 
 JOB, _, TOPIC, OUT, COUNT = *sys.argv[1:5], int(sys.argv[5])
 
@@ -53,24 +49,26 @@ class Sum(faust.Record, serializer="json"):
 orders = app.topic(TOPIC, value_type=Order, key_type=bytes, key_serializer="raw")
 sums = app.topic(OUT, value_type=Sum)
 counts = app.Table("counts", default=int, partitions=4) if JOB == "count" else None
-state = {"pieces": 0, "seen": 0, "began": 0.0, "seconds": 0.0}
+meter = Meter()
+pieces = seen = 0
 done = asyncio.Event()
 
 
 @app.agent(orders)
 async def work(stream):
     """Do the job, and note when the first event came and when the last one was done."""
+    global pieces, seen
     async for order in stream:
-        if not state["seen"]:
-            state["began"] = time.perf_counter()
+        if not seen:
+            meter.begin()
         if JOB == "count":
             counts[order.account] += 1
         elif JOB == "produce":
             await sums.send(key=order.account, value=Sum(account=order.account, total=order.amount * order.qty))
-        state["pieces"] += order.qty
-        state["seen"] += 1
-        if state["seen"] == COUNT:
-            state["seconds"] = time.perf_counter() - state["began"]
+        pieces += order.qty
+        seen += 1
+        if seen == COUNT:
+            meter.end()
             done.set()
 
 
@@ -78,9 +76,9 @@ async def main() -> None:
     """Work until everything was seen, and report."""
     await app.start()
     await done.wait()
-    totals = dict(counts.data) if JOB == "count" else {"pieces": state["pieces"]}
-    events.report(COUNT, state["seconds"], totals)
-    sys.stdout.flush()
+    totals = dict(counts.data) if JOB == "count" else {"pieces": pieces}
+    await app.producer.flush()
+    meter.report(COUNT, totals)
     os._exit(0)
 
 

@@ -9,13 +9,9 @@ import asyncio
 import os
 import sys
 import tempfile
-import time
-from pathlib import Path
 
 import beltline as bl
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import events
+from meter import Meter
 
 JOB, GUARANTEE, TOPIC, OUT, COUNT = *sys.argv[1:5], int(sys.argv[5])
 #: Longer than any run takes.
@@ -53,17 +49,17 @@ class Sum(bl.Record):
 orders = app.topic(TOPIC, value_type=Order)
 sums = app.topic(OUT, value_type=Sum)
 counts = app.Table("counts", default=int) if JOB == "count" else None
+meter = Meter()
 pieces = 0
-began = 0.0
 
 
 @app.agent(orders)
 async def work(stream):
     """Do the job, and note when the first event came."""
-    global began, pieces
+    global pieces
     async for order in stream:
-        if not began:
-            began = time.perf_counter()
+        if not pieces:
+            meter.begin()
         if JOB == "count":
             counts[order.account] += 1
         elif JOB == "produce":
@@ -76,10 +72,10 @@ async def main() -> None:
     await app.start()
     await app.wait_ready()
     await app.wait_idle(timeout=PATIENCE_S)
-    seconds = time.perf_counter() - began
+    meter.end()
     totals = {"pieces": pieces} if counts is None else dict(counts.items())
     await app.stop()
-    events.report(COUNT, seconds, totals)
+    meter.report(COUNT, totals)
 
 
 asyncio.run(main())

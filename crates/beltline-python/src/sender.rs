@@ -1,0 +1,209 @@
+//! The quick way of a send: nothing but key and value is given, and mostly nobody wants to know where the record went.
+
+use beltline_engine::TopicId;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString, PyTuple};
+
+use crate::belt::Belt;
+use crate::errors::ForPython;
+use crate::inner::{Receiver, SentTo};
+use crate::raw::guarded::Guarded;
+use crate::records::RecordEncoder;
+
+/// How objects become bytes.
+enum Way {
+    /// Bytes as they are and text as UTF-8; the function makes the rest.
+    Raw(Py<PyAny>),
+    /// Instances of one class, without a detour over an object of bytes; the function makes the rest.
+    Record(Py<RecordEncoder>, Py<PyAny>),
+    Function(Py<PyAny>),
+}
+
+impl Way {
+    /// The way that fits the function: natively where it is the method of an encoder.
+    fn of(function: Bound<'_, PyAny>, is_raw: bool) -> Way {
+        if is_raw {
+            return Way::Raw(function.unbind());
+        }
+        let encoder = function.getattr("__self__").ok().and_then(|it| it.cast_into::<RecordEncoder>().ok());
+        match encoder {
+            Some(encoder) => Way::Record(encoder.unbind(), function.unbind()),
+            None => Way::Function(function.unbind()),
+        }
+    }
+
+    fn function(&self) -> &Py<PyAny> {
+        match self {
+            Way::Raw(function) | Way::Record(_, function) | Way::Function(function) => function,
+        }
+    }
+
+    /// The bytes of an object, in `text` or in an object of their own.
+    fn bytes<'a, 'py: 'a>(&self, object: &'a Bound<'py, PyAny>, text: &'a mut Vec<u8>) -> PyResult<Bytes<'a, 'py>> {
+        match self {
+            Way::Raw(_) => {
+                if let Ok(bytes) = object.cast_exact::<PyBytes>() {
+                    return Ok(Bytes::Borrowed(bytes.as_bytes()));
+                }
+                // Half a surrogate pair is no UTF-8; the function says so.
+                if let Some(text) = object.cast_exact::<PyString>().ok().and_then(|text| text.to_str().ok()) {
+                    return Ok(Bytes::Borrowed(text.as_bytes()));
+                }
+            }
+            Way::Record(encoder, _) => {
+                text.clear();
+                if encoder.get().write(object, text).is_some() {
+                    return Ok(Bytes::Borrowed(text));
+                }
+            }
+            Way::Function(_) => {}
+        }
+        let made = self.function().bind(object.py()).call1((object,))?;
+        Ok(Bytes::Object(made.cast_into::<PyBytes>()?))
+    }
+}
+
+enum Bytes<'a, 'py> {
+    Borrowed(&'a [u8]),
+    Object(Bound<'py, PyBytes>),
+}
+
+impl Bytes<'_, '_> {
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Bytes::Borrowed(bytes) => bytes,
+            Bytes::Object(bytes) => bytes.as_bytes(),
+        }
+    }
+}
+
+/// What is kept from one send to the next.
+#[derive(Default)]
+struct Kept {
+    /// Memory for the value that is being made.
+    text: Vec<u8>,
+    /// Where the last record went, whose receipt may be used again.
+    last: Option<SentTo>,
+}
+
+/// Sends of one topic with nothing but key and value.
+///
+/// A receipt that nobody holds any more when the next record is sent is used for that one: a loop that does not look at
+/// what sending gives back has only one of them.
+///
+/// Args:
+///     belt: Where records go.
+///     topic: A declared topic.
+///     channel: What receipts name as the place they were sent to.
+///     key: Makes the bytes of a key.
+///     value: Makes the bytes of a value; the method of a `RecordEncoder` is not called but used.
+///     has_raw_keys: Whether `key` leaves bytes and text as they are.
+///     receipt: Makes a receipt, a future with the method ``deliver``, of ``(channel, key, value)``.
+///     unless: Collections; while one of them is not empty, `send` leaves everything to others.
+///
+/// Raises:
+///     ImproperlyConfigured: A topic that was not declared.
+///
+/// Signature:
+///     __new__(belt: Belt, topic: str, channel: Any, key: Callable[[Any], bytes], value: Callable[[Any], bytes], *,
+///         has_raw_keys: bool, receipt: Callable[[tuple[Any, Any, Any]], Any], unless: Sequence[Sized]) -> Sender
+#[pyclass(frozen, module = "beltline._native")]
+pub struct Sender {
+    belt: Py<Belt>,
+    topic: TopicId,
+    channel: Py<PyAny>,
+    key: Way,
+    value: Way,
+    receipt: Py<PyAny>,
+    unless: Vec<Py<PyAny>>,
+    kept: Guarded<Kept>,
+}
+
+#[pymethods]
+impl Sender {
+    #[new]
+    #[pyo3(signature = (belt, topic, channel, key, value, *, has_raw_keys, receipt, unless))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+    fn new(
+        py: Python<'_>,
+        belt: Py<Belt>,
+        topic: &str,
+        channel: Py<PyAny>,
+        key: Bound<'_, PyAny>,
+        value: Bound<'_, PyAny>,
+        has_raw_keys: bool,
+        receipt: Py<PyAny>,
+        unless: Vec<Py<PyAny>>,
+    ) -> PyResult<Sender> {
+        let topic = belt.get().enter(py)?.topic_id(topic).for_python(py)?;
+        let (key, value) = (Way::of(key, has_raw_keys), Way::of(value, false));
+        Ok(Sender { belt, topic, channel, key, value, receipt, unless, kept: Guarded::new(Kept::default()) })
+    }
+
+    /// Puts a record into the outbox and returns its receipt. None: nothing was done, because the general way is needed:
+    /// for a null value, in another thread, while somebody listens, and where it fails, which the general way explains.
+    ///
+    /// Signature: (key: Any, value: Any) -> Any
+    fn send(&self, py: Python<'_>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyAny>>> {
+        if value.is_none() || self.unless.iter().any(|one| one.bind(py).len().is_ok_and(|length| length > 0)) {
+            return Ok(None);
+        }
+        // A key or value that sends while it is made finds nothing kept, and what it keeps is replaced.
+        let Some(mut kept) = self.kept.try_hold(py).map(|mut kept| std::mem::take(&mut *kept)) else { return Ok(None) };
+        let Kept { text, last } = &mut kept;
+        let mut key_text = Vec::new();
+        let key_bytes = if key.is_none() { None } else { Some(self.key.bytes(key, &mut key_text)?) };
+        let value_bytes = self.value.bytes(value, text)?;
+        let receipt = self.receipt_for(py, key, value, last.take())?;
+        let belt = self.belt.get();
+        let Some(mut inner) = belt.try_enter(py) else { return Ok(None) };
+        let key_bytes = key_bytes.as_ref().map(Bytes::as_slice);
+        let receiver = Receiver::Receipt(receipt.clone_ref(py));
+        let Ok(sent) = inner.send_plain(self.topic, key_bytes, Some(value_bytes.as_slice()), receiver) else {
+            return Ok(None);
+        };
+        belt.wake_if_needed(&inner);
+        drop(inner);
+        drop(value_bytes);
+        kept.last = Some(sent);
+        if let Some(mut place) = self.kept.try_hold(py) {
+            *place = kept;
+        }
+        Ok(Some(receipt))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.belt)?;
+        visit.call(&self.channel)?;
+        visit.call(self.key.function())?;
+        visit.call(self.value.function())?;
+        if let Way::Record(encoder, _) = &self.value {
+            visit.call(encoder)?;
+        }
+        visit.call(&self.receipt)?;
+        self.unless.iter().try_for_each(|one| visit.call(one))
+    }
+}
+
+impl Sender {
+    /// The receipt of the record before, if nobody holds it and nothing has happened to it, else a new one.
+    fn receipt_for(
+        &self,
+        py: Python<'_>,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        last: Option<SentTo>,
+    ) -> PyResult<Py<PyAny>> {
+        let message = PyTuple::new(py, [self.channel.bind(py), key, value])?;
+        let unheld = last.and_then(|last| self.belt.get().try_enter(py)?.take_back(py, &last));
+        if let Some(receipt) = unheld.map(|receipt| receipt.into_bound(py))
+            && !receipt.call_method0(intern!(py, "done"))?.is_truthy()?
+        {
+            receipt.setattr(intern!(py, "_message"), message)?;
+            return Ok(receipt.unbind());
+        }
+        self.receipt.call1(py, (message,))
+    }
+}
