@@ -9,6 +9,7 @@
 //! - `records`: Kafka's record batches to and from the log's
 //! - `group`, `transaction`: the coordinators, state machines without I/O; `producers`: idempotence
 //! - `journal`: what must be known after a restart, in a topic of its own
+//! - `host_log`, `host_member`: the log and the membership of the endpoint's own process, without a socket
 //! - `endpoint`: how another process finds the port; `visitor`: the little that the command line does through it
 
 mod api;
@@ -16,6 +17,8 @@ mod connection;
 mod context;
 mod endpoint;
 mod group;
+mod host_log;
+mod host_member;
 mod journal;
 mod limits;
 mod producers;
@@ -31,6 +34,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 pub use endpoint::{Announcement, Endpoint, Serving};
+pub use host_log::HostLog;
 pub use limits::Limits;
 pub use server::Broker;
 pub use visitor::Visitor;
