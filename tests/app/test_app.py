@@ -448,8 +448,8 @@ async def test_outputs_of_one_event_that_no_outbox_can_hold_are_an_error_of_its_
 
 
 async def test_data_directory_is_free_after_a_stop_and_held_before(tmp_path: Any) -> None:
-    first = make_app(broker="embedded://", datadir=tmp_path / "data")
-    second = make_app(broker="embedded://", datadir=tmp_path / "data")
+    first = make_app(broker="embedded://", datadir=tmp_path / "data", endpoint=False)
+    second = make_app(broker="embedded://", datadir=tmp_path / "data", endpoint=False)
     await first.start()
     with pytest.raises(bl.exceptions.DataDirectoryError, match="data"):
         await second.start()

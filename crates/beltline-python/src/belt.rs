@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use beltline_attach::Closing;
 use beltline_engine::{Core, CoreOptions, Guarantee, StartFrom, SubscriptionId, TableSpec};
 use beltline_env::{Clock, ManualClock, SystemClock};
 use beltline_log::SyncPolicy;
@@ -238,16 +239,24 @@ impl Belt {
     ///     sync: When the log reaches the disk itself: with every commit, every `sync_interval_ms`, or when the
     ///         operating system likes. A killed process loses nothing with any of them, a power failure may.
     ///     manual_clock: Time stands still until `advance`; only with ``directory=None``.
+    ///     endpoint_port: Share the directory: serve its log at this port of this machine (0 takes a free one), or attach to
+    ///         the process that does and take its place when it ends. ``None`` wants the directory alone.
     ///     kafka: Options by librdkafka's names, with the prefix ``consumer.`` or ``producer.`` for one of the two, and
     ///         with the prefix ``beltline.`` for ours: the belt is there, and the directory has copies of tables only.
     ///
     /// Raises:
-    ///     DataDirectoryError: The directory is held, foreign, read-only, or of a newer format.
+    ///     DataDirectoryError: The directory is held by a process that does not answer or is not to be shared with, foreign,
+    ///         read-only, or of a newer format.
+    ///     ImproperlyConfigured: The port is taken.
     ///     CorruptLogError: The log's own index makes no sense.
     ///
     /// Signature: (*, directory: str | None, sync: Literal["always", "interval", "never"] = "interval",
-    ///     sync_interval_ms: int = 1000, manual_clock: bool = False, kafka: dict[str, Any] | None = None) -> None
-    #[pyo3(signature = (*, directory, sync = "interval", sync_interval_ms = 1000, manual_clock = false, kafka = None))]
+    ///     sync_interval_ms: int = 1000, manual_clock: bool = False, endpoint_port: int | None = None,
+    ///     kafka: dict[str, Any] | None = None) -> None
+    #[pyo3(signature = (
+        *, directory, sync = "interval", sync_interval_ms = 1000, manual_clock = false, endpoint_port = None, kafka = None
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn open(
         &self,
         py: Python<'_>,
@@ -255,6 +264,7 @@ impl Belt {
         sync: &str,
         sync_interval_ms: u64,
         manual_clock: bool,
+        endpoint_port: Option<u16>,
         kafka: Option<Bound<'_, PyDict>>,
     ) -> PyResult<()> {
         let sync = sync_policy(py, sync, sync_interval_ms)?;
@@ -265,6 +275,7 @@ impl Belt {
         let waker_shared = self.shared.clone();
         let waker: Waker = Arc::new(move || waker_shared.waker.wake());
         let options = inner.options.clone();
+        let mut sharing = None;
         let (local, clock) = match directory {
             None if kafka.is_some() => {
                 let message = "a belt on Kafka needs a directory for copies of its tables".to_owned();
@@ -277,12 +288,19 @@ impl Belt {
             Some(directory) => {
                 let arguments: Vec<String> = py.import("sys")?.getattr("argv")?.extract().unwrap_or_default();
                 let (directory, holder) = (Path::new(&directory), arguments.join(" "));
-                let opened = match kafka {
-                    Some(given) => {
+                let opened = match (kafka, endpoint_port) {
+                    (Some(given), _) => {
                         let given = kafka::options(py, &given, &options)?;
                         py.detach(|| kafka::open(given, directory, &holder))
                     }
-                    None => py.detach(|| Local::open(directory, &LocalOptions { sync, holder })),
+                    (None, None) => py.detach(|| Local::open(directory, &LocalOptions { sync, holder })),
+                    (None, Some(port)) => {
+                        let shared = py.detach(|| endpoint::share(directory, port, sync, holder, &options));
+                        shared.map(|shared| {
+                            sharing = Some(shared.log);
+                            shared.local
+                        })
+                    }
                 };
                 (opened.for_python(py)?, None)
             }
@@ -295,9 +313,23 @@ impl Belt {
                 (Local::in_memory(clock).for_python(py)?, manual)
             }
         };
-        inner.worker = Some(local.into_worker(options, waker).for_python(py)?);
+        let mut worker = local.into_worker(options, waker).for_python(py)?;
+        if let Some(log) = sharing {
+            inner.sharing = Arc::downgrade(&log);
+            worker.accompany(Box::new(Closing(log)));
+        }
+        inner.worker = Some(worker);
         inner.clock = clock;
         Ok(())
+    }
+
+    /// Returns where the endpoint of a shared directory listens, and the process that holds the directory; None for an
+    /// endpoint that is not there, and for a holder that is this process.
+    ///
+    /// Signature: () -> tuple[str | None, str | None]
+    fn endpoint(&self, py: Python<'_>) -> PyResult<(Option<String>, Option<String>)> {
+        let Some(log) = self.enter(py)?.sharing.upgrade() else { return Ok((None, None)) };
+        Ok((log.address().map(|address| address.to_string()), log.holder()))
     }
 
     /// Listens for Kafka's protocol on a port of this machine until the belt stops; returns host and port.

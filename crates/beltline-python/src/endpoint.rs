@@ -1,12 +1,16 @@
 //! The own endpoint, and that of another process as the command line uses it.
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use beltline_attach::{AttachOptions, Opened, SharedLog};
 use beltline_broker::{BrokerOptions, Visitor};
+use beltline_engine::{CoreOptions, Guarantee, StartFrom};
 use beltline_env::{Clock, SystemClock};
+use beltline_kafka::StartPolicy;
+use beltline_log::SyncPolicy;
 use beltline_types::{BatchBuilder, Result, TopicPartition, encode_headers, partition_of};
-use beltline_worker::Worker;
+use beltline_worker::{Local, Worker};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -24,6 +28,31 @@ pub fn serve(worker: &mut Worker, port: u16) -> Result<String> {
     let address = serving.address().to_string();
     worker.accompany(Box::new(serving));
     Ok(address)
+}
+
+/// Opens the log of a data directory whoever holds it, see [`beltline_attach::open`].
+///
+/// # Errors
+/// What the directory, its holder or the port say.
+pub fn share(directory: &Path, port: u16, sync: SyncPolicy, holder: String, core: &CoreOptions) -> Result<Shared> {
+    let mut options = AttachOptions::new(&core.group);
+    (options.holder, options.sync, options.port) = (holder, sync, port);
+    options.kafka.guarantee = match core.guarantee {
+        Guarantee::AtLeastOnce => beltline_kafka::Guarantee::AtLeastOnce,
+        Guarantee::ExactlyOnce => beltline_kafka::Guarantee::ExactlyOnce,
+    };
+    options.kafka.start = match core.start {
+        StartFrom::Earliest => StartPolicy::Earliest,
+        StartFrom::Latest => StartPolicy::Latest,
+    };
+    let Opened { log, store_path, place } = beltline_attach::open(directory, options)?;
+    Ok(Shared { local: Local::with_store(log.clone(), store_path, place), log })
+}
+
+/// What [`share`] gives: the log, and what a worker is made of.
+pub struct Shared {
+    pub local: Local,
+    pub log: Arc<SharedLog>,
 }
 
 /// Key and value of a record.
