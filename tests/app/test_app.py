@@ -484,8 +484,8 @@ async def test_a_commit_that_waits_for_many_grouped_events_finds_room_for_all_of
 
 
 async def test_data_directory_is_free_after_a_stop_and_held_before(tmp_path: Any) -> None:
-    first = make_app(broker="embedded://", datadir=tmp_path / "data")
-    second = make_app(broker="embedded://", datadir=tmp_path / "data")
+    first = make_app(broker="embedded://", datadir=tmp_path / "data", endpoint=False)
+    second = make_app(broker="embedded://", datadir=tmp_path / "data", endpoint=False)
     await first.start()
     with pytest.raises(bl.exceptions.DataDirectoryError, match="data"):
         await second.start()

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use beltline_env::Clock;
 use beltline_log::Log;
-use beltline_types::{Result, TopicPartition};
+use beltline_types::{CommitReceipt, CommitRequest, Error, ErrorKind, Result, TopicPartition};
 use kafka_protocol::protocol::StrBytes;
 
 use crate::BrokerOptions;
@@ -32,7 +32,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
 /// As Kafka's `group.max.session.timeout.ms`.
-const MAX_SESSION_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+pub(crate) const MAX_SESSION_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -241,11 +241,7 @@ impl Context {
         act: impl FnOnce(&mut group::Coordinator, Ticket, Duration) -> Replies,
     ) -> Option<Answer> {
         let mut groups = lock(&self.groups);
-        groups.last_ticket += 1;
-        let ticket = groups.last_ticket;
-        groups.answers.insert(ticket, None);
-        let replies = act(&mut groups.coordinator, ticket, self.now());
-        self.deliver(&mut groups, replies);
+        let ticket = self.ask(&mut groups, act);
         loop {
             if let Some(Some(_)) = groups.answers.get(&ticket) {
                 return groups.answers.remove(&ticket).flatten();
@@ -258,6 +254,52 @@ impl Context {
                 return None;
             }
         }
+    }
+
+    fn ask(
+        &self,
+        groups: &mut Groups,
+        act: impl FnOnce(&mut group::Coordinator, Ticket, Duration) -> Replies,
+    ) -> Ticket {
+        groups.last_ticket += 1;
+        let ticket = groups.last_ticket;
+        groups.answers.insert(ticket, None);
+        let replies = act(&mut groups.coordinator, ticket, self.now());
+        self.deliver(groups, replies);
+        ticket
+    }
+
+    /// As [`Context::await_group`] for the endpoint's own process, which comes back for its answer.
+    pub(crate) fn ask_group(&self, act: impl FnOnce(&mut group::Coordinator, Ticket, Duration) -> Replies) -> Ticket {
+        self.ask(&mut lock(&self.groups), act)
+    }
+
+    /// The answer to [`Context::ask_group`], once it is there.
+    pub(crate) fn take_answer(&self, ticket: Ticket) -> Option<Answer> {
+        let mut groups = lock(&self.groups);
+        if groups.answers.get(&ticket)?.is_none() {
+            return None;
+        }
+        groups.answers.remove(&ticket).flatten()
+    }
+
+    /// A commit of the endpoint's own process with positions of its group. The groups are held until it is written, so that
+    /// nobody is given the partitions in between.
+    pub(crate) fn commit_as_member(&self, member_id: &str, request: CommitRequest) -> Result<CommitReceipt> {
+        let groups = lock(&self.groups);
+        if !groups.coordinator.has_member(&request.group, member_id) {
+            let message = format!("this worker is no member of the group {} any more", request.group);
+            return Err(Error::new(ErrorKind::Aborted, message));
+        }
+        let receipt = self.log.commit(request);
+        drop(groups);
+        receipt
+    }
+
+    /// Wakes whoever waits in [`Context::pause`].
+    pub(crate) fn wake(&self) {
+        let _groups = lock(&self.groups);
+        self.answered.notify_all();
     }
 
     fn deliver(&self, groups: &mut Groups, replies: Replies) {

@@ -10,7 +10,7 @@ use beltline_env::{Clock, Files, RealFiles};
 use beltline_log::{DataDirectory, Log};
 use beltline_types::{Error, ErrorKind, Result};
 
-use crate::{Broker, BrokerOptions};
+use crate::{Broker, BrokerOptions, HostLog};
 
 /// Name of the file; its lines are address, token, process id.
 const FILE: &str = "endpoint";
@@ -45,6 +45,11 @@ impl Serving {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.broker.address()
+    }
+
+    /// The log for the process that serves, see [`Broker::host_log`].
+    pub fn host_log(&self, gathers: bool, warm: &[u32]) -> HostLog {
+        self.broker.host_log(gathers, warm)
     }
 }
 

@@ -9,6 +9,7 @@
 //! - `records`: Kafka's record batches to and from the log's
 //! - `group`, `transaction`: the coordinators, state machines without I/O; `producers`: idempotence
 //! - `journal`: what must be known after a restart, in a topic of its own
+//! - `host_log`, `host_member`: the log and the membership of the endpoint's own process, without a socket
 //! - `endpoint`: how another process finds the port; `visitor`: the little that the command line does through it
 
 mod api;
@@ -16,6 +17,8 @@ mod connection;
 mod context;
 mod endpoint;
 mod group;
+mod host_log;
+mod host_member;
 mod journal;
 mod limits;
 mod producers;
@@ -31,17 +34,19 @@ mod visitor;
 #[cfg(test)]
 mod wire_tests;
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 pub use endpoint::{Announcement, Endpoint, Serving};
+pub use host_log::HostLog;
 pub use limits::Limits;
 pub use server::Broker;
 pub use tls::TlsFiles;
 pub use visitor::Visitor;
 
 /// Settings of a [`Broker`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct BrokerOptions {
     /// Where to listen; port 0 takes a free one. An address that other machines can reach is refused without
     /// `require_token` or `tls`.
@@ -64,6 +69,19 @@ pub struct BrokerOptions {
     pub gather_members: Duration,
     /// Bounds of everything that could grow.
     pub limits: Limits,
+}
+
+impl fmt::Debug for BrokerOptions {
+    /// Without the token.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("BrokerOptions")
+            .field("address", &self.address)
+            .field("advertised_host", &self.advertised_host)
+            .field("require_token", &self.require_token)
+            .field("tls", &self.tls)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for BrokerOptions {

@@ -11,9 +11,9 @@ use beltline_env::{Clock, spawn_thread};
 use beltline_log::Log;
 use beltline_types::{Error, ErrorKind, Result};
 
-use crate::BrokerOptions;
 use crate::connection;
 use crate::context::{Context, lock};
+use crate::{BrokerOptions, HostLog};
 
 /// How long the own connection that ends the accepting may take.
 const WAKE_TIMEOUT: Duration = Duration::from_millis(500);
@@ -114,6 +114,13 @@ impl Broker {
     /// The password where one is required.
     pub fn token(&self) -> &str {
         &self.context.token
+    }
+
+    /// The log for the process that runs this endpoint: read and written without a socket, and a member of the same groups
+    /// as those who come through the port. `gathers` says whether a group that it is the first in waits for more members;
+    /// `warm` names the partitions whose tables are on this machine.
+    pub fn host_log(&self, gathers: bool, warm: &[u32]) -> HostLog {
+        HostLog::new(self.context.clone(), gathers, warm)
     }
 
     /// Closes the port and all connections, and waits for their threads; transactions that are open are aborted.

@@ -13,7 +13,7 @@
 //! ```
 //!
 //! - `log`: [`KafkaLog`], which gives each question to the part that knows
-//! - `member`, `assignor`, `assignment`: the membership in a group, and who reads what
+//! - `member`, `assignor`: the membership in a group; who reads what is in it is `beltline_log::assignment`
 //! - `lane`, `records`: one partition on its way in, from the fetch buffer into batches
 //! - `reader`: partitions that no group gives out, and questions that need no group
 //! - `producer`, `deliveries`: records on their way out, and where they went
@@ -25,7 +25,6 @@
 //! librdkafka is used directly, not through the crate `rdkafka`: that one takes deliveries as events, so that its flush
 //! sleeps and its abort waits for somebody to poll; with callbacks librdkafka does both by itself.
 
-mod assignment;
 mod assignor;
 mod at_least_once;
 mod context;

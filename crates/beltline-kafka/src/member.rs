@@ -5,11 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use beltline_log::assignment::{GroupAssignor, Numbers, PROTOCOL};
 use beltline_log::{Fetched, GroupEvent};
 use beltline_types::{Error, ErrorKind, Offset, Result, TopicPartition};
 
-use crate::assignment::Numbers;
-use crate::assignor::{GroupAssignor, PROTOCOL};
 use crate::context::Context;
 use crate::errors::{is_transient, kind_of};
 use crate::lane::Lane;

@@ -53,7 +53,7 @@ impl DataDirectory {
     /// `DataDirectory` when another process holds it (which, and what to do), when it is no data directory but has
     /// something in it, when it was written by a newer version, or when it cannot be written.
     pub fn open(path: &Path, command: &str) -> Result<DataDirectory> {
-        DataDirectory::take(path, command)?.ok_or_else(|| {
+        DataDirectory::try_open(path, command)?.ok_or_else(|| {
             let holder =
                 read_holder(&RealFiles, path).map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
             let message = format!(
@@ -77,7 +77,7 @@ impl DataDirectory {
             .and_then(|()| mark(&RealFiles, path))
             .map_err(|error| refused(path, error))?;
         for number in 0..MAX_PLACES {
-            if let Some(place) = DataDirectory::take(&path.join(format!("worker-{number}")), command)? {
+            if let Some(place) = DataDirectory::try_open(&path.join(format!("worker-{number}")), command)? {
                 return Ok(place);
             }
         }
@@ -85,8 +85,11 @@ impl DataDirectory {
         Err(Error::new(ErrorKind::DataDirectory, message))
     }
 
-    /// Takes a directory; `None` when another process holds it.
-    fn take(path: &Path, command: &str) -> Result<Option<DataDirectory>> {
+    /// Takes a directory as [`DataDirectory::open`] does; `None` when another process holds it.
+    ///
+    /// # Errors
+    /// As for [`DataDirectory::open`], but for the holder.
+    pub fn try_open(path: &Path, command: &str) -> Result<Option<DataDirectory>> {
         let (files, refused) = (RealFiles, |error| refused(path, error));
         files.create_directories(path).map_err(refused)?;
         check_marker(&files, path)?;

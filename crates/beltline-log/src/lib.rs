@@ -11,7 +11,9 @@
 //! - `retention`, `compaction`: letting old records go; `merging` makes one block of many small ones; `cleaning` gives
 //!   the place back
 //! - `data_directory`: who may use a directory
+//! - `assignment`: who reads what in a group, wherever its members are
 
+pub mod assignment;
 mod block;
 mod catalog;
 mod changing;
@@ -223,6 +225,11 @@ pub trait Log: Send + Sync {
 
     /// Why nothing can be read or written at present; `None` when all is well. Does not block.
     fn trouble(&self) -> Option<String>;
+
+    /// A sentence for the operator about what has happened to the log, each one once; `None` when there is no further one.
+    fn notice(&self) -> Option<String> {
+        None
+    }
 
     /// Whether what it has said yes to stays unless somebody removes it. A log on this machine may lose its tail in a power
     /// failure that other files survive.

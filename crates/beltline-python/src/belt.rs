@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use beltline_attach::Closing;
 use beltline_engine::{Core, CoreOptions, Guarantee, StartFrom, TableId, TableSpec};
 use beltline_table::ValueForm;
 use beltline_types::{Cleanup, TimestampType, TopicSpec};
@@ -19,7 +20,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use self::opening::Place;
+use self::opening::{Opening, Place};
 use crate::endpoint;
 use crate::errors::{ForPython, raise};
 use crate::inner::{Inner, Outgoing, Receiver, Record, Shared};
@@ -146,16 +147,25 @@ impl Belt {
     ///     sync: When the log reaches the disk itself: with every commit, every `sync_interval_ms`, or when the
     ///         operating system likes. A killed process loses nothing with any of them, a power failure may.
     ///     manual_clock: Time stands still until `advance`; only with ``directory=None``.
+    ///     endpoint: Share the directory: serve its log as these arguments of `serve` say, or attach to the process that
+    ///         does and take its place when it ends. With ``must_listen`` being False among them, a machine that gives no
+    ///         port is no error. ``None`` wants the directory alone.
     ///     kafka: Options by librdkafka's names, with the prefix ``consumer.`` or ``producer.`` for one of the two, and
     ///         with the prefix ``beltline.`` for ours: the belt is there, and the directory has copies of tables only.
     ///
     /// Raises:
-    ///     DataDirectoryError: The directory is held, foreign, read-only, or of a newer format.
+    ///     DataDirectoryError: The directory is held by a process that does not answer or is not to be shared with, foreign,
+    ///         read-only, or of a newer format.
+    ///     ImproperlyConfigured: The port is taken.
     ///     CorruptLogError: The log's own index makes no sense.
     ///
     /// Signature: (*, directory: str | None, sync: Literal["always", "interval", "never"] = "interval",
-    ///     sync_interval_ms: int = 1000, manual_clock: bool = False, kafka: dict[str, Any] | None = None) -> None
-    #[pyo3(signature = (*, directory, sync = "interval", sync_interval_ms = 1000, manual_clock = false, kafka = None))]
+    ///     sync_interval_ms: int = 1000, manual_clock: bool = False, endpoint: dict[str, Any] | None = None,
+    ///     kafka: dict[str, Any] | None = None) -> None
+    #[pyo3(signature = (
+        *, directory, sync = "interval", sync_interval_ms = 1000, manual_clock = false, endpoint = None, kafka = None
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn open(
         &self,
         py: Python<'_>,
@@ -163,9 +173,12 @@ impl Belt {
         sync: &str,
         sync_interval_ms: u64,
         manual_clock: bool,
+        endpoint: Option<Bound<'_, PyDict>>,
         kafka: Option<Bound<'_, PyDict>>,
     ) -> PyResult<()> {
-        let place = Place { directory, sync: opening::sync_policy(py, sync, sync_interval_ms)?, manual_clock, kafka };
+        let sync = opening::sync_policy(py, sync, sync_interval_ms)?;
+        let endpoint = endpoint.map(|given| endpoint::Listening::of(&given)).transpose()?;
+        let place = Place { directory, sync, manual_clock, endpoint, kafka };
         let mut inner = self.enter(py)?;
         if inner.core().is_some() {
             return Err(raise(py, "ImproperlyConfigured", "the belt was opened before; make a new one".to_owned()));
@@ -173,10 +186,24 @@ impl Belt {
         let waker_shared = self.shared.clone();
         let waker: Waker = Arc::new(move || waker_shared.waker.wake());
         let options = inner.options.clone();
-        let (local, clock) = opening::open(py, place, &options)?;
-        inner.worker = Some(local.into_worker(options, waker).for_python(py)?);
+        let Opening { local, clock, sharing } = opening::open(py, place, &options)?;
+        let mut worker = local.into_worker(options, waker).for_python(py)?;
+        if let Some(log) = sharing {
+            inner.sharing = Arc::downgrade(&log);
+            worker.accompany(Box::new(Closing(log)));
+        }
+        inner.worker = Some(worker);
         inner.clock = clock;
         Ok(())
+    }
+
+    /// Returns where the endpoint of a shared directory listens, and the process that holds the directory; None for an
+    /// endpoint that is not there, and for a holder that is this process.
+    ///
+    /// Signature: () -> tuple[str | None, str | None]
+    fn endpoint(&self, py: Python<'_>) -> PyResult<(Option<String>, Option<String>)> {
+        let Some(log) = self.enter(py)?.sharing.upgrade() else { return Ok((None, None)) };
+        Ok((log.address().map(|address| address.to_string()), log.holder()))
     }
 
     /// Listens for Kafka's protocol until the belt stops; returns host and port.

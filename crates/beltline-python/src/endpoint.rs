@@ -2,14 +2,19 @@
 
 use std::net::ToSocketAddrs;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use beltline_attach::{AttachOptions, Opened, SharedLog};
 use beltline_broker::{BrokerOptions, TlsFiles, Visitor};
+use beltline_engine::{CoreOptions, Guarantee, StartFrom};
 use beltline_env::{Clock, SystemClock};
+use beltline_kafka::StartPolicy;
+use beltline_log::SyncPolicy;
 use beltline_types::{BatchBuilder, Error, ErrorKind, Result, TopicPartition, encode_headers, partition_of};
-use beltline_worker::Worker;
+use beltline_worker::{Local, Worker};
+use pyo3::conversion::FromPyObjectOwned;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyDict};
 
 use crate::errors::ForPython;
 
@@ -42,6 +47,73 @@ pub fn serve(worker: &mut Worker, options: BrokerOptions) -> Result<String> {
     let address = serving.address().to_string();
     worker.accompany(Box::new(serving));
     Ok(address)
+}
+
+/// How a shared data directory listens, as Python says it.
+pub struct Listening {
+    pub broker: BrokerOptions,
+    /// Whether a machine that gives no port is an error.
+    pub must_listen: bool,
+}
+
+impl Listening {
+    /// Reads the arguments of `Belt.serve`, and `must_listen` beside them.
+    ///
+    /// # Errors
+    /// As [`options`], and for a value of another type.
+    pub fn of(given: &Bound<'_, PyDict>) -> PyResult<Listening> {
+        fn read<'py, T: FromPyObjectOwned<'py>>(given: &Bound<'py, PyDict>, name: &str) -> PyResult<Option<T>> {
+            given
+                .get_item(name)?
+                .filter(|value| !value.is_none())
+                .map(|value| value.extract().map_err(Into::into))
+                .transpose()
+        }
+        let host: Option<String> = read(given, "host")?;
+        let broker = options(
+            host.as_deref().unwrap_or("127.0.0.1"),
+            read(given, "port")?.unwrap_or(0),
+            read(given, "advertised_host")?,
+            read(given, "token")?,
+            read(given, "tls")?,
+        );
+        Ok(Listening {
+            broker: broker.for_python(given.py())?,
+            must_listen: read(given, "must_listen")?.unwrap_or(true),
+        })
+    }
+}
+
+/// Opens the log of a data directory whoever holds it, see [`beltline_attach::open`].
+///
+/// # Errors
+/// What the directory, its holder or the port say.
+pub fn share(
+    directory: &Path,
+    listening: Listening,
+    sync: SyncPolicy,
+    holder: String,
+    core: &CoreOptions,
+) -> Result<Shared> {
+    let mut options = AttachOptions::new(&core.group);
+    (options.holder, options.sync) = (holder, sync);
+    (options.endpoint, options.must_listen) = (listening.broker, listening.must_listen);
+    options.kafka.guarantee = match core.guarantee {
+        Guarantee::AtLeastOnce => beltline_kafka::Guarantee::AtLeastOnce,
+        Guarantee::ExactlyOnce => beltline_kafka::Guarantee::ExactlyOnce,
+    };
+    options.kafka.start = match core.start {
+        StartFrom::Earliest => StartPolicy::Earliest,
+        StartFrom::Latest => StartPolicy::Latest,
+    };
+    let Opened { log, store_path, place } = beltline_attach::open(directory, options)?;
+    Ok(Shared { local: Local::with_store(log.clone(), store_path, place), log })
+}
+
+/// What [`share`] gives: the log, and what a worker is made of.
+pub struct Shared {
+    pub local: Local,
+    pub log: Arc<SharedLog>,
 }
 
 /// Key and value of a record.

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use beltline_attach::SharedLog;
 use beltline_engine::{Core, CoreOptions, Guarantee, SubscriptionId, Ticket, TopicId};
 use beltline_env::{Clock, ManualClock, SystemClock};
 use beltline_types::{Error, ErrorKind, Result};
@@ -169,6 +170,8 @@ pub struct Inner {
     /// The core of a worker that was stopped: its tables can still be read.
     finished: Option<Core>,
     pub clock: Option<Arc<ManualClock>>,
+    /// The log in a data directory that other processes may share. Not kept from ending: it holds the directory.
+    pub sharing: Weak<SharedLog>,
     deliveries: BTreeMap<(TopicId, u32), VecDeque<Delivery>>,
     sleepers: Vec<(SubscriptionId, Py<PyAny>)>,
     made_in: u32,
@@ -181,6 +184,7 @@ impl Inner {
             worker: None,
             finished: None,
             clock: None,
+            sharing: Weak::new(),
             deliveries: BTreeMap::new(),
             sleepers: Vec::new(),
             made_in: fork::generation(),

@@ -71,6 +71,12 @@ impl Local {
         Local { log, store, clock, directory: Some(directory), notice: None }
     }
 
+    /// A log that several processes share, with this one's tables at `store_path`; `place` is held while they are used.
+    pub fn with_store(log: Arc<dyn Log>, store_path: PathBuf, place: Option<DataDirectory>) -> Local {
+        let store = Store::new(Arc::new(RealFiles), store_path, StoreOptions::default());
+        Local { log, store, clock: Arc::new(SystemClock::default()), directory: place, notice: None }
+    }
+
     /// Makes the worker, which holds the directory from now on.
     ///
     /// # Errors

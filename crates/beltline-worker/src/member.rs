@@ -92,6 +92,9 @@ impl Member {
                     return;
                 }
             }
+            while let Some(notice) = self.log.notice() {
+                self.inbox.notice(notice);
+            }
             let now = self.log.trouble();
             if now != trouble {
                 self.inbox.push(LogEvent::Trouble(now.clone()));

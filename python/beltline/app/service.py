@@ -65,11 +65,12 @@ class AppService(Service):
                 for consumer in app.consumers():
                     consumer.start()
                 self.consumes = True
-                if session.is_kafka:
+                if session.has_members:
                     # Streams that agents group or forward read more topics: known before the group is joined, they
                     # cost it no second rebalance.
                     for _ in range(SUBSCRIBING_TURNS):
                         await asyncio.sleep(0)
+                if session.is_kafka:
                     session.check_partitions()
             session.require_topics()
             session.start()
@@ -82,7 +83,7 @@ class AppService(Service):
         if app.client_only:
             self.ready.set()
             return
-        if not session.is_kafka:
+        if not session.has_members:
             await app.on_partitions_assigned.send(session.topic_partitions())
         self._run(self._begin())
 
@@ -120,9 +121,9 @@ class AppService(Service):
             await asyncio.sleep(PREPARE_PAUSE_S)
 
     def hear_assignment(self) -> None:
-        """Tell the app when the group has moved partitions; the embedded log moves none."""
+        """Tell the app when the group has moved partitions; a log that nobody shares moves none."""
         session = self.app.session if self.app.has_session else None
-        if session is None or not session.is_kafka:
+        if session is None or not session.has_members:
             return
         changed = session.reassigned()
         if changed is not None and any(changed):

@@ -57,7 +57,7 @@ class BeltSession:
         belt: The native belt.
         clock: What timers go by.
         partitions: By name, the topics declared in this session with the partitions they really have.
-        endpoint: Host and port where other processes reach the log by Kafka's protocol; None when they cannot.
+        shares: Whether other processes may work on the same data directory: what is read here may change then.
         declared: By name, how they are made.
         may_create: Whether topics that are missing may be made.
         patterns: What is read by patterns.
@@ -107,11 +107,13 @@ class BeltSession:
         if brokers is not None and patience is not None:
             wait_ms = round(conf.broker_start_timeout * 1000)
             brokers |= {"beltline.connect_timeout_ms": wait_ms, "beltline.patience": patience}
+        self.shares = conf.endpoint and not (in_memory or self.is_kafka or observe)
         self.belt.open(
             directory=None if in_memory else str(conf.datadir),
             sync=cast(Literal["always", "interval", "never"], conf.sync),
             sync_interval_ms=round(conf.sync_interval * 1000),
             manual_clock=manual_clock,
+            endpoint=endpoint_options(conf) | {"must_listen": must_listen(conf)} if self.shares else None,
             kafka=brokers,
         )
         self.clock: Clock = ManualClock() if manual_clock else SystemClock()
@@ -120,7 +122,7 @@ class BeltSession:
         self._partitioner = conf.producer_partitioner
         self.may_create = conf.topic_allow_declare
         self.started = False
-        self.endpoint: str | None = None
+        self._endpoint: str | None = None
         self._missing: list[MissingTopic] | None = None
         self._attached: set[str] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -198,17 +200,32 @@ class BeltSession:
         for topic in list(self.app.topics.values()):
             self.declare(topic)
 
+    @property
+    def endpoint(self) -> str | None:
+        """Host and port where the log is reached by Kafka's protocol; None when it is not."""
+        return self.belt.endpoint()[0] if self.shares else self._endpoint
+
+    @property
+    def holder(self) -> str | None:
+        """The other process that holds the data directory, in words; None when this one does."""
+        return self.belt.endpoint()[1]
+
+    @property
+    def has_members(self) -> bool:
+        """Whether what is read here is shared with others in a group."""
+        return self.is_kafka or self.shares
+
     def serve(self) -> None:
-        """Listen for other processes and for Kafka's tools, if the settings want it and the log is a durable one here.
+        """Listen for other processes and for Kafka's tools, where the settings want it and opening has not done so.
 
         Raises:
             ImproperlyConfigured: The port that the settings name is taken, or who may connect is said badly.
         """
         conf = self.app.conf
-        if not conf.endpoint or conf.is_memory or conf.is_kafka or self.endpoint is not None:
+        if self.shares or not conf.endpoint or conf.is_memory or conf.is_kafka or self.endpoint is not None:
             return
         try:
-            self.endpoint = self.belt.serve(**endpoint_options(conf))
+            self._endpoint = self.belt.serve(**endpoint_options(conf))
         except ImproperlyConfigured as error:
             if must_listen(conf):
                 raise
@@ -229,8 +246,8 @@ class BeltSession:
             raise ImproperlyConfigured(sentence)
 
     def topic_partitions(self) -> set[TP]:
-        """Return every partition that is read here; of the embedded log, all partitions of the topics declared here."""
-        if self.is_kafka:
+        """Return every partition that is read here; of a log of our own, all partitions of the topics declared here."""
+        if self.has_members:
             return set(self._assigned)
         return {TP(name, partition) for name, count in self.partitions.items() for partition in range(count)}
 

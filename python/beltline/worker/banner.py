@@ -26,7 +26,7 @@ def banner_rows(app: App) -> list[tuple[str, str]]:
         ("app", conf.id),
         *([("broker", conf.broker)] if conf.is_kafka else []),
         ("data", "in memory, gone at the end" if conf.is_memory else f"{Path(conf.datadir).absolute()}{os.sep}"),
-        *([("kafka endpoint", app.session.endpoint)] if app.has_session and app.session.endpoint else []),
+        *endpoint_rows(app),
         ("guarantee", guarantee_text(conf)),
         ("agents", names_of([*app.agents, *app.handlers])),
         ("topics", names_of(sorted(app.topics))),
@@ -38,6 +38,16 @@ def banner_rows(app: App) -> list[tuple[str, str]]:
     if unused:
         rows.append(("no effect", names_of(name for name, _ in unused) + "  (settings, see docs/settings.md)"))
     return rows
+
+
+def endpoint_rows(app: App) -> list[tuple[str, str]]:
+    """Return where others reach the log, or who holds it where this process is attached."""
+    if not app.has_session or app.session.endpoint is None:
+        return []
+    holder = app.session.holder
+    if holder is None:
+        return [("kafka endpoint", app.session.endpoint)]
+    return [("attached to", f"{holder} at {app.session.endpoint}")]
 
 
 def guarantee_text(conf: Any) -> str:

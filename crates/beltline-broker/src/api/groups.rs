@@ -113,6 +113,7 @@ pub(super) fn join(
             .collect(),
         requires_known_member: version >= JOIN_WITH_KNOWN_ID,
         can_skip_assignment: version >= JOIN_SKIPS_ASSIGNMENT,
+        gathers: true,
         fresh_member_id: Arc::from(fresh),
     };
     let answer = context.await_group(client, |groups, ticket, now| groups.join(&join, ticket, now))?;

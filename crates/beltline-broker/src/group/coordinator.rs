@@ -74,7 +74,8 @@ impl Coordinator {
             replies.push((ticket, Answer::Join(Joined::denied(error, &request.member_id))));
             return replies;
         }
-        let (gather, max_members) = (self.limits.gather, self.limits.max_members);
+        let gather = if request.gathers { self.limits.gather } else { Duration::ZERO };
+        let max_members = self.limits.max_members;
         let group = self.groups.entry(request.group.clone()).or_insert_with(|| Group::new(now));
         group.join(request, ticket, now, gather, max_members, &mut replies);
         replies
@@ -208,6 +209,11 @@ impl Coordinator {
             return Err(Denied::RebalanceInProgress);
         }
         Ok(())
+    }
+
+    /// Whether a group has this member.
+    pub(crate) fn has_member(&self, group: &str, member_id: &str) -> bool {
+        self.groups.get(group).is_some_and(|group| group.members.contains_key(member_id))
     }
 
     /// How a group stands; `None` when it has no members and never had.

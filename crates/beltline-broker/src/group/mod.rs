@@ -59,6 +59,8 @@ pub(crate) struct JoinRequest {
     pub(crate) requires_known_member: bool,
     /// Whether a leader can be told that the assignment stands.
     pub(crate) can_skip_assignment: bool,
+    /// Whether a new group waits for more members than this one.
+    pub(crate) gathers: bool,
     /// The id a newcomer gets.
     pub(crate) fresh_member_id: Arc<str>,
 }

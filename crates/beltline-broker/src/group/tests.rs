@@ -97,6 +97,7 @@ impl World {
             protocols: vec![(Arc::from("range"), Bytes::from_static(b"m")), (Arc::from("sticky"), Bytes::new())],
             requires_known_member: self.known_first,
             can_skip_assignment: true,
+            gathers: true,
             fresh_member_id: Arc::from(format!("member-{ticket}")),
         };
         let replies = self.groups.join(&request, ticket, self.now);

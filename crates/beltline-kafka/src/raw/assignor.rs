@@ -5,25 +5,13 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub(crate) use beltline_log::assignment::{Assignment, MemberView};
 use beltline_types::TopicPartition;
 use rdkafka_sys as sys;
 
 use super::client::{Client, c_string};
 use super::code::{Code, Fault};
 use super::list::entries;
-
-/// A member of the group as the leader sees it.
-pub(crate) struct MemberView {
-    pub(crate) id: String,
-    pub(crate) user_data: Vec<u8>,
-    pub(crate) topics: Vec<Arc<str>>,
-}
-
-/// What the leader gives to a member.
-pub(crate) struct Assignment {
-    pub(crate) partitions: Vec<TopicPartition>,
-    pub(crate) user_data: Vec<u8>,
-}
 
 /// Decides who reads what. Runs on librdkafka's main thread: must not block or call the client.
 pub(crate) trait Assignor: Send + Sync {

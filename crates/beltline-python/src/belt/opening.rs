@@ -4,13 +4,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use beltline_attach::SharedLog;
 use beltline_engine::CoreOptions;
 use beltline_env::{Clock, ManualClock, SystemClock};
 use beltline_log::SyncPolicy;
+use beltline_types::Result;
 use beltline_worker::{Local, LocalOptions};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::endpoint::{self, Listening, Shared};
 use crate::errors::{ForPython, raise};
 use crate::kafka;
 
@@ -20,6 +23,8 @@ pub struct Place<'py> {
     pub directory: Option<String>,
     pub sync: SyncPolicy,
     pub manual_clock: bool,
+    /// None wants the directory alone.
+    pub endpoint: Option<Listening>,
     pub kafka: Option<Bound<'py, PyDict>>,
 }
 
@@ -34,11 +39,32 @@ impl Place<'_> {
     }
 }
 
-/// Opens the log; the clock is there when it is moved by hand.
+/// A log that is open, and what a worker is made of.
+pub struct Opening {
+    pub local: Local,
+    /// There when it is moved by hand.
+    pub clock: Option<Arc<ManualClock>>,
+    /// There when the directory is shared.
+    pub sharing: Option<Arc<SharedLog>>,
+}
+
+impl From<Local> for Opening {
+    fn from(local: Local) -> Opening {
+        Opening { local, clock: None, sharing: None }
+    }
+}
+
+impl From<Shared> for Opening {
+    fn from(shared: Shared) -> Opening {
+        Opening { local: shared.local, clock: None, sharing: Some(shared.log) }
+    }
+}
+
+/// Opens the log.
 ///
 /// # Errors
 /// `ImproperlyConfigured` for what cannot be had together, and what the directory or the brokers say.
-pub fn open(py: Python<'_>, place: Place<'_>, options: &CoreOptions) -> PyResult<(Local, Option<Arc<ManualClock>>)> {
+pub fn open(py: Python<'_>, place: Place<'_>, options: &CoreOptions) -> PyResult<Opening> {
     if let Some(contradiction) = place.contradiction() {
         return Err(raise(py, "ImproperlyConfigured", contradiction.to_owned()));
     }
@@ -48,18 +74,21 @@ pub fn open(py: Python<'_>, place: Place<'_>, options: &CoreOptions) -> PyResult
             Some(manual) => manual.clone(),
             None => Arc::new(SystemClock::default()),
         };
-        return Ok((Local::in_memory(clock).for_python(py)?, manual));
+        return Ok(Opening { local: Local::in_memory(clock).for_python(py)?, clock: manual, sharing: None });
     };
     let arguments: Vec<String> = py.import("sys")?.getattr("argv")?.extract().unwrap_or_default();
     let (directory, holder, sync) = (Path::new(&directory), arguments.join(" "), place.sync);
-    let opened = match place.kafka {
-        Some(given) => {
+    let opened: Result<Opening> = match (place.kafka, place.endpoint) {
+        (Some(given), _) => {
             let given = kafka::options(py, &given, options)?;
-            py.detach(|| kafka::open(given, directory, &holder))
+            py.detach(|| kafka::open(given, directory, &holder)).map(Opening::from)
         }
-        None => py.detach(|| Local::open(directory, &LocalOptions { sync, holder })),
+        (None, None) => py.detach(|| Local::open(directory, &LocalOptions { sync, holder })).map(Opening::from),
+        (None, Some(listening)) => {
+            py.detach(|| endpoint::share(directory, listening, sync, holder, options)).map(Opening::from)
+        }
     };
-    Ok((opened.for_python(py)?, None))
+    opened.for_python(py)
 }
 
 /// When the log reaches the disk, by its name in Python.

@@ -1,5 +1,6 @@
 //! Who reads what: a policy of our own inside Kafka's classic group protocol.
 //!
+//! - `assignor`: what a member tells its group, and what it decides as the leader
 //! - `policy`: the decision, a pure function that the group's leader runs
 //! - `quotas`: how many numbers each member is to have
 //! - `standbys`: who keeps which tables warm
@@ -9,6 +10,7 @@
 //! their share; a partition goes first to a member that keeps its tables warm; and none is given away before its owner has
 //! let it go (KIP-429).
 
+mod assignor;
 mod policy;
 #[cfg(test)]
 mod policy_tests;
@@ -19,11 +21,12 @@ mod user_data;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+pub use assignor::{Assignment, GroupAssignor, MemberView, PROTOCOL};
 pub(crate) use policy::plan;
 pub(crate) use user_data::Claim;
 
 /// Partition numbers.
-pub(crate) type Numbers = BTreeSet<u32>;
+pub type Numbers = BTreeSet<u32>;
 
 /// Partitions by topic.
 pub(crate) type Owned = BTreeMap<Arc<str>, Numbers>;

@@ -1,0 +1,224 @@
+"""Several workers on one data directory: they share the partitions, and take the directory over from one another."""
+
+from __future__ import annotations
+
+import collections
+import json
+import random
+import re
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+from endpoints import PATIENCE_S, Clients
+
+KEYS = 40
+
+COUNTS = """
+import asyncio, os
+import beltline as bl
+
+app = bl.App("counts", topic_partitions=4, processing_guarantee=os.environ.get("GUARANTEE", "exactly_once"),
+             broker_commit_interval=0.05)
+given = app.topic("given", key_type=str, value_type=bytes, value_serializer="raw")
+counted = app.topic("counted", key_type=str, value_type=str)
+totals = app.Table("totals", default=int)
+
+
+@app.agent(given)
+async def count(stream):
+    async for key, _ in stream.items():
+        totals[key] += 1
+        await counted.send(key=key, value=f"{totals[key]} {os.getpid()}")
+        await asyncio.sleep(0.001)
+
+
+@app.task
+async def begun():
+    print("the app runs", flush=True)
+"""
+
+
+@pytest.fixture
+def counts(project: Any) -> Any:
+    """Return a project whose app counts, and says who has counted."""
+    project.write("counts.py", COUNTS)
+    return project
+
+
+def start(project: Any) -> Any:
+    return project.start("worker", app="counts")
+
+
+def clients(project: Any) -> Clients:
+    """Return a witness at the endpoint of whoever holds the directory now."""
+    return Clients((project.directory / "counts-data" / "endpoint").read_text().splitlines()[0])
+
+
+def feed(project: Any, records: int, first: int = 0) -> None:
+    address = (project.directory / "counts-data" / "endpoint").read_text().splitlines()[0]
+    producer = Producer({"bootstrap.servers": address, "enable.idempotence": True})
+    for number in range(first, first + records):
+        producer.produce("given", b"x", key=f"k{number % KEYS}")
+    assert producer.flush(PATIENCE_S) == 0
+
+
+def numbers(project: Any) -> dict[str, list[int]]:
+    """Return what was counted by key, in the order of the log."""
+    found: dict[str, list[int]] = collections.defaultdict(list)
+    for one in clients(project).read("counted"):
+        found[json.loads(one.key)].append(int(json.loads(one.value).split()[0]))
+    return found
+
+
+def who_counted(project: Any) -> set[int]:
+    return {int(json.loads(one.value).split()[1]) for one in clients(project).read("counted")}
+
+
+def wait_until_counted(project: Any, records: int, workers: list[Any]) -> dict[str, list[int]]:
+    """Return what was counted when everything was, which the changelog says."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            last: dict[str, int] = {}
+            for one in clients(project).read("counts-totals-changelog"):
+                last[one.key] = int(one.value)
+            if sum(last.values()) >= records:
+                return numbers(project)
+        except Exception as error:  # noqa: BLE001 - the endpoint moves to another process now and then
+            last = {"error": str(error)}  # type: ignore[dict-item]
+        assert time.monotonic() < deadline, (last, *(worker.output[-3000:] for worker in workers))
+        time.sleep(0.3)
+
+
+def exact(records: int) -> dict[str, list[int]]:
+    return {f"k{key}": list(range(1, records // KEYS + 1)) for key in range(KEYS)}
+
+
+def test_a_second_worker_attaches_and_shares_the_partitions(counts: Any) -> None:
+    owner = start(counts)
+    owner.wait_for("the app runs")
+    second = start(counts)
+    second.wait_for("the app runs")
+    assert f"process {owner.process.pid} (" in second.output
+    assert "attached to" in second.output
+    feed(counts, 2000)
+    assert wait_until_counted(counts, 2000, [owner, second]) == exact(2000)
+    assert who_counted(counts) == {owner.process.pid, second.process.pid}
+    assert second.stop() == 0
+    feed(counts, 400, first=2000)
+    assert wait_until_counted(counts, 2400, [owner]) == exact(2400)
+    assert owner.stop() == 0
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_an_attached_worker_takes_the_directory_over(counts: Any, end: int) -> None:
+    owner = start(counts)
+    owner.wait_for("the app runs")
+    others = [start(counts), start(counts)]
+    for other in others:
+        other.wait_for("the app runs")
+    feed(counts, 4000)
+    time.sleep(0.5)
+    owner.process.send_signal(end)
+    owner.end()
+    assert wait_until_counted(counts, 4000, others) == exact(4000)
+    assert sum("this process holds it now" in other.output for other in others) == 1
+    feed(counts, 400, first=4000)
+    assert wait_until_counted(counts, 4400, others) == exact(4400)
+    for other in others:
+        assert other.stop() == 0
+
+
+def test_totals_are_exact_while_workers_and_owners_are_killed(counts: Any) -> None:
+    chosen = random.Random(7)
+    workers = [start(counts) for _ in range(3)]
+    for worker in workers:
+        worker.wait_for("the app runs")
+    feed(counts, 8000)
+    for _ in range(5):
+        time.sleep(chosen.uniform(0.2, 1.5))
+        held = (counts.directory / "counts-data" / "endpoint").read_text().splitlines()[2]
+        owners = [number for number, worker in enumerate(workers) if str(worker.process.pid) == held]
+        number = owners[0] if owners and chosen.random() < 0.5 else chosen.randrange(3)
+        workers[number].process.kill()
+        workers[number].end()
+        workers[number] = start(counts)
+    assert wait_until_counted(counts, 8000, workers) == exact(8000)
+    for worker in workers:
+        worker.wait_for("the app runs")
+        assert worker.stop() == 0
+
+
+def test_at_least_once_loses_nothing_when_the_owner_is_killed(counts: Any) -> None:
+    counts.environment["GUARANTEE"] = "at_least_once"
+    owner, other = start(counts), start(counts)
+    for worker in (owner, other):
+        worker.wait_for("the app runs")
+    feed(counts, 4000)
+    time.sleep(0.5)
+    held = (counts.directory / "counts-data" / "endpoint").read_text().splitlines()[2]
+    killed, left = (owner, other) if str(owner.process.pid) == held else (other, owner)
+    killed.process.kill()
+    killed.end()
+    found = wait_until_counted(counts, 4000, [left])
+    assert all(set(found[f"k{key}"]) >= set(range(1, 101)) for key in range(KEYS))
+    assert left.stop() == 0
+
+
+def test_an_owner_that_hangs_is_named(counts: Any) -> None:
+    owner = start(counts)
+    owner.wait_for("the app runs")
+    owner.process.send_signal(signal.SIGSTOP)
+    second = start(counts)
+    assert second.end() == 1
+    assert f"in use by process {owner.process.pid} (" in second.output
+    assert "has not answered" in second.output
+    owner.process.send_signal(signal.SIGCONT)
+    third = start(counts)
+    third.wait_for("the app runs")
+    assert third.stop() == 0
+    assert owner.stop() == 0
+
+
+def test_an_endpoint_that_nobody_listens_at_is_not_believed(counts: Any) -> None:
+    owner = start(counts)
+    owner.wait_for("the app runs")
+    owner.process.kill()
+    owner.end()
+    left = counts.directory / "counts-data" / "endpoint"
+    assert left.exists()
+    second = start(counts)
+    second.wait_for("the app runs")
+    assert second.process.pid == int(left.read_text().splitlines()[2])
+    assert second.stop() == 0
+
+
+def test_several_workers_of_one_command(counts: Any) -> None:
+    parent = counts.start("worker", "--workers", "3", app="counts")
+    parent.wait_for("the app runs", 3)
+    pids = {int(pid) for pid in re.findall(r"worker-\d \| started as process (\d+)", parent.output)}
+    feed(counts, 4000)
+    assert wait_until_counted(counts, 4000, [parent]) == exact(4000)
+    assert who_counted(counts) <= pids
+    assert len(who_counted(counts)) > 1
+    victim = min(pids)
+    import os
+
+    os.kill(victim, signal.SIGKILL)
+    parent.wait_for("died: killed by SIGKILL; it is started again")
+    parent.wait_for("the app runs", 4)
+    parent.process.send_signal(signal.SIGINT)
+    assert parent.end() == 0
+    assert parent.output.count("ended with exit code 0") == 3
+    assert not Path(f"/proc/{max(pids)}").exists()
+
+
+def test_workers_that_cannot_start_end_the_whole(counts: Any) -> None:
+    counts.write("broken.py", "import beltline\napp = beltline.App('broken')\n\n@app.task\nasync def t():\n    raise SystemError('no')\n")
+    parent = counts.start("worker", "--workers", "2", app="broken")
+    assert parent.end() == 1
+    assert "3 times in a row; all workers stop" in parent.output
