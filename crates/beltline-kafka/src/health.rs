@@ -218,7 +218,10 @@ mod tests {
     #[test]
     fn silence_names_each_address_with_what_is_wrong_there() {
         let health = Health::new("one:9092,two, three:1");
-        health.note(Code::TRANSPORT, "sasl_ssl://one:9092/bootstrap: Connect failed: refused (after 0ms in state CONNECT)");
+        health.note(
+            Code::TRANSPORT,
+            "sasl_ssl://one:9092/bootstrap: Connect failed: refused (after 0ms in state CONNECT)",
+        );
         health.note(Code::RESOLVE, "two:9092/bootstrap: Failed to resolve 'two:9092'");
         health.note(Code::TRANSPORT, "elsewhere:9092/7: Disconnected");
         let expected = "one:9092 (Connect failed: refused), two (Failed to resolve 'two:9092'), \

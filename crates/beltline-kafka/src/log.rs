@@ -255,7 +255,9 @@ impl Shared {
                 let is_outdated = || self.is_outdated(request);
                 self.positions.commit(context, member, is_outdated, &request.offsets, &deadline)?;
             }
-            None => at_least_once::commit_outside(context, &self.outside(&request.group)?, &request.offsets, &deadline)?,
+            None => {
+                at_least_once::commit_outside(context, &self.outside(&request.group)?, &request.offsets, &deadline)?
+            }
         }
         Ok(CommitReceipt { appended })
     }

@@ -62,7 +62,9 @@ struct PythonPatience {
 impl Patience for PythonPatience {
     fn goes_on(&self, silence: &str) -> bool {
         // One that fails has nothing to wait for.
-        Python::attach(|py| self.function.call1(py, (silence,)).and_then(|goes_on| goes_on.extract(py)).unwrap_or(false))
+        Python::attach(|py| {
+            self.function.call1(py, (silence,)).and_then(|goes_on| goes_on.extract(py)).unwrap_or(false)
+        })
     }
 }
 

@@ -87,8 +87,7 @@ pub fn write_unit(log: &dyn Log, unit: CommitUnit, names: &[Arc<str>]) -> Result
         };
         let (table, changelog, records) = (table.clone(), append.target.topic.clone(), append.records.clone());
         let partition = change.partition;
-        let changes_of_shard =
-            ShardChanges { table, changelog, partition, records, base_offset: 0, next_offset: 0 };
+        let changes_of_shard = ShardChanges { table, changelog, partition, records, base_offset: 0, next_offset: 0 };
         changes.push((change.append, changes_of_shard));
     }
     let appends = request.appends.len();
