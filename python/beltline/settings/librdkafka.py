@@ -65,8 +65,8 @@ class KafkaOptions(dict[str, Any]):
 
     - ``beltline.standby_replicas``, ``beltline.replication_factor``: whole numbers.
     - ``beltline.connect_timeout_ms``: how long to wait for the first answer of a broker.
-    - ``beltline.patience``: a function that is told about once a second, from another thread, which addresses do not
-      answer, and says whether to wait on.
+    - ``beltline.patience``: a function that is told every two seconds or more often, from another thread, which
+      addresses do not answer, and says whether to wait on.
     - ``beltline.token``: a function without arguments, to be called from any thread, that returns a token, when it runs
       out in milliseconds since the epoch, whose it is, and a dict of extensions; only with OAUTHBEARER.
     """
