@@ -272,7 +272,7 @@ class Churn:
         return f"broker {node.plan.node_id} is {deed}"
 
     def bring_back(self) -> None:
-        """Have the broker that is away come back when its time is over; the next one may go when it knows all others."""
+        """Have the broker that is away come back in time; the next one may go when all know each other again."""
         away = self.away
         if away is None or time.monotonic() < away.back_at:
             return

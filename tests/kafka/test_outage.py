@@ -136,18 +136,20 @@ def test_a_changelog_that_is_cut_while_it_is_restored_is_read_from_where_it_begi
     # Much to read, and slowly, so that the cut finds the restore in the middle.
     filling = b"1" + b" " * 2000
     partition = next(record.partition for record in kafka.read(changelog(app)))
-    kafka.produce(changelog(app), [(b'"w%d"' % n, filling, partition) for n in range(20_000)])
-    kafka.produce(changelog(app), [(b'"last"', b"7", partition)])
+    kafka.produce(changelog(app), [(b'"w%d"' % n, filling, partition) for n in range(10_000)])
+    kafka.produce(changelog(app), [(b'"first"', b"7", partition)])
     end = kafka.ends(changelog(app))[partition]
     shutil.rmtree(workers.directory / "one")
-    slowly = {"fetch.max.bytes": 100_000, "consumer.max.partition.fetch.bytes": 50_000, "queued.min.messages": 10}
-    options = {"BELTLINE_BROKER_OPTIONS": json.dumps(slowly), "BELTLINE_HEALTH_PORT": free_ports(1)[0]}
-    worker = workers.start("words", "one", APP_ID=app, **options)
-    until(lambda: 0 < restored(options["BELTLINE_HEALTH_PORT"]) < end // 2, "the restore to be under way")
+    slowly = {"fetch.queue.backoff.ms": 500, "queued.min.messages": 10, "max.partition.fetch.bytes": 50_000}
+    slowly_read = json.dumps({f"consumer.{name}": value for name, value in slowly.items()})
+    (port,) = free_ports(1)
+    worker = workers.start("words", "one", APP_ID=app, BELTLINE_BROKER_OPTIONS=slowly_read, BELTLINE_HEALTH_PORT=port)
+    until(lambda: 0 < restored(port) < end // 2 or not worker.is_running, "the restore to be under way")
+    assert worker.is_running, worker.output[-6000:]
     kafka.truncate(changelog(app), partition, end - 10)
-    write(kafka, app, ["last"])
+    write(kafka, app, ["first"])
     worker.wait_ready()
-    until(lambda: last_values(kafka.read(changelog(app))).get("last") == 8, "the word to be counted on")
+    until(lambda: last_values(kafka.read(changelog(app))).get("first") == 8, "the word to be counted on")
     assert worker.stop() == 0
     assert "Traceback" not in worker.output
 

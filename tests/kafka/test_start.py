@@ -46,9 +46,7 @@ def stopped() -> Iterator[Cluster]:
         yield made
 
 
-def test_a_worker_waits_for_its_brokers_and_starts_by_itself(
-    workers: Workers, stopped: Cluster, names: Names
-) -> None:
+def test_a_worker_waits_for_its_brokers_and_starts_by_itself(workers: Workers, stopped: Cluster, names: Names) -> None:
     app, (absent, health) = names("app"), free_ports(2)
     here = stopped.description.bootstrap
     worker = start_waiting(workers, app, f"kafka://{here};127.0.0.1:{absent}", health)
@@ -110,9 +108,7 @@ def test_addresses_that_refuse_or_say_nothing_do_not_delay_the_start(
     assert worker.stop() == 0
 
 
-def test_wrong_credentials_end_the_start_at_once(
-    workers: Workers, broker: Description, names: Names
-) -> None:
+def test_wrong_credentials_end_the_start_at_once(workers: Workers, broker: Description, names: Names) -> None:
     worker = workers.start(
         "copies",
         APP_ID=names("app"),

@@ -83,7 +83,9 @@ impl Health {
         if names_cause {
             state.last_error = Some(format!("{sentence} ({})", code.name()));
             state.refused = kind_of(code) == ErrorKind::Unauthorized;
-            state.distrusted = code == Code::SSL && sentence.contains("certificate");
+            // What a broker says against ours comes as an alert on a connection that is there already.
+            state.distrusted = [Code::SSL, Code::TRANSPORT].contains(&code)
+                && ["certificate", "unknown ca"].iter().any(|word| sentence.contains(word));
         }
         let suspicious = [Code::ALL_BROKERS_DOWN, Code::RESOLVE, Code::AUTHENTICATION, Code::SSL, Code::TRANSPORT];
         if suspicious.contains(&code) {
@@ -235,9 +237,15 @@ mod tests {
         let health = Health::new("one");
         health.note(Code::TRANSPORT, "one:9092/bootstrap: Connect failed");
         assert!(!health.is_refused());
-        health.note(Code::SSL, "one:9092/bootstrap: SSL handshake failed: certificate verify failed");
-        assert!(health.is_refused());
-        health.well();
-        assert!(!health.is_refused());
+        for (code, reason) in [
+            (Code::SSL, "SSL handshake failed: error:0A000086:SSL routines::certificate verify failed"),
+            (Code::TRANSPORT, "Receive failed: error:0A000412:SSL routines::ssl/tls alert bad certificate"),
+            (Code::AUTHENTICATION, "SASL authentication error: Authentication failed"),
+        ] {
+            health.note(code, &format!("one:9092/bootstrap: {reason}"));
+            assert!(health.is_refused(), "{reason}");
+            health.well();
+            assert!(!health.is_refused());
+        }
     }
 }

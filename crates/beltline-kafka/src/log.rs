@@ -30,6 +30,11 @@ const WATCH: Duration = Duration::from_millis(500);
 /// How long one question lasts that only finds out whether anybody answers.
 const PROBE_MS: i32 = 1000;
 
+/// The first question of all lasts so long and each one after it twice as long as the one before: with each, librdkafka
+/// tries another address, and brokers that are far away have their time too.
+const FIRST_PROBE_MS: i32 = 200;
+const LONGEST_PROBE_MS: i32 = 2000;
+
 struct Shared {
     context: Arc<Context>,
     member: Mutex<Option<Arc<Member>>>,
@@ -118,8 +123,10 @@ impl Shared {
         let context = &self.context;
         let options = &context.options;
         let deadline = context.deadline(options.connect_timeout.unwrap_or(options.request_timeout));
+        let mut longest = FIRST_PROBE_MS;
         loop {
-            let slice = deadline.remaining_ms().min(PROBE_MS);
+            let slice = deadline.remaining_ms().min(longest);
+            longest = LONGEST_PROBE_MS.min(longest * 2);
             match self.reader.client.metadata(Scope::Brokers, slice) {
                 Ok(_) => {
                     context.health.well();

@@ -58,7 +58,7 @@ pub trait TokenSource: Send + Sync {
 
 /// Hears, while a log is being connected, that no broker answers yet.
 pub trait Patience: Send + Sync {
-    /// Called about once a second with a sentence that names each address and what is wrong there; `false` ends the wait.
+    /// Called every two seconds or more often with a sentence that names each address and what is wrong there; `false` ends the wait.
     fn goes_on(&self, silence: &str) -> bool;
 }
 

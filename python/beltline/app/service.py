@@ -88,7 +88,7 @@ class AppService(Service):
         self._run(self._begin())
 
     async def _open_belt(self) -> BeltSession:
-        """Open the belt; on Kafka a worker waits for brokers that are not there yet, and the event loop runs meanwhile."""
+        """Open the belt; on Kafka a worker waits for brokers, and the event loop runs meanwhile."""
         app, health = self.app, self._health
         if health is None or not app.conf.is_kafka:
             return app.open_belt()

@@ -79,8 +79,8 @@ class BeltSession:
             memory: Keep nothing; None is what the setting ``broker`` says.
             manual_clock: Time stands still until `advance`; only in memory.
             observe: On Kafka, read without being a member of the group, and move no position of it.
-            patience: On Kafka, wait for brokers as long as the setting ``broker_start_timeout`` says; called about once
-                a second with the addresses that do not answer, False ends the wait.
+            patience: On Kafka, wait for brokers as long as the setting ``broker_start_timeout`` says; called
+                now and then with the addresses that do not answer, False ends the wait.
 
         Raises:
             DataDirectoryError: The data directory is held by another process, foreign, read-only or newer.

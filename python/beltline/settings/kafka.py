@@ -92,8 +92,8 @@ class KafkaSettings(SettingsBase):
         seconds,
         600.0,
         "BELTLINE_BROKER_START_TIMEOUT",
-        "How long a worker that starts waits for brokers none of which answers. It names them in the log, is alive and not "
-        "ready meanwhile, and starts when one of them comes; behind it the worker ends with an error. Refused "
+        "How long a worker that starts waits when no broker answers. It names their addresses in the log, is alive and "
+        "not ready meanwhile, and starts when one of them comes; after that time it ends with an error. Refused "
         "credentials end it at once.",
         unit="seconds",
         minimum=0,

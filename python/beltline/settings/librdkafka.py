@@ -64,8 +64,9 @@ class KafkaOptions(dict[str, Any]):
     ``consumer.`` or ``producer.`` for that one alone. Keys with the prefix ``beltline.`` are ours:
 
     - ``beltline.standby_replicas``, ``beltline.replication_factor``: whole numbers.
-    - ``beltline.connect_timeout_ms``: how long to wait for the first answer of a broker; ``beltline.patience``: a function
-      that is told about once a second, from another thread, which addresses do not answer, and says whether to wait on.
+    - ``beltline.connect_timeout_ms``: how long to wait for the first answer of a broker.
+    - ``beltline.patience``: a function that is told every two seconds or more often, from another thread, which
+      addresses do not answer, and says whether to wait on.
     - ``beltline.token``: a function without arguments, to be called from any thread, that returns a token, when it runs
       out in milliseconds since the epoch, whose it is, and a dict of extensions; only with OAUTHBEARER.
     """
