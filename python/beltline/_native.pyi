@@ -131,9 +131,7 @@ class Belt:
         """
 
     def expect_topic(self, name: str, partitions: int) -> None:
-        """Makes a topic known that is not to be created: one that a pattern has found, or one that is missing, to see what else
-        is before the start is refused.
-        """
+        """Makes a topic known without creating it: one that a pattern has found, or one that is missing, to see what else is."""
 
     def topics(self) -> list[tuple[str, int]]:
         """Every topic of the log with its number of partitions, by name."""

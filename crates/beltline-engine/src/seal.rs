@@ -156,7 +156,9 @@ impl Core {
 
     /// Records of our own were written: a partition we read is longer than its last fetch said.
     fn note_end(&mut self, topic: usize, partition: u32, end: Offset) {
-        let Some(queue) = self.topic_queues.get(topic).and_then(|queues| queues.get(partition as usize)) else { return };
+        let Some(queue) = self.topic_queues.get(topic).and_then(|queues| queues.get(partition as usize)) else {
+            return;
+        };
         if let Some(range) = self.queues.get_mut(*queue).and_then(|queue| queue.range.as_mut()) {
             range.end = range.end.max(end);
         }

@@ -43,10 +43,7 @@ fn a_subscription_takes_up_topics_that_it_is_given_later() {
         assert_eq!(bench.drain(reader), ["d"]);
         bench.pass(200);
         let unit = bench.accept();
-        assert_eq!(
-            unit.request.offsets,
-            [(TopicPartition::new("in", 1), 1), (TopicPartition::new("more", 0), 2)]
-        );
+        assert_eq!(unit.request.offsets, [(TopicPartition::new("in", 1), 1), (TopicPartition::new("more", 0), 2)]);
         let joins = bench.joins.len();
         bench.core.extend(reader, &[more]).unwrap();
         bench.turn();
@@ -80,10 +77,8 @@ fn topics_of_others_and_subscriptions_that_have_ended_are_refused() {
 
 #[test]
 fn what_comes_up_meanwhile_is_read_from_its_first_record_on() {
-    let mut bench = Bench::new(beltline_engine::CoreOptions {
-        start: StartFrom::Latest,
-        ..options(Guarantee::AtLeastOnce)
-    });
+    let mut bench =
+        Bench::new(beltline_engine::CoreOptions { start: StartFrom::Latest, ..options(Guarantee::AtLeastOnce) });
     let topic = bench.topic("in", 1);
     bench.write("in", 0, &["old"]);
     let reader = bench.core.subscribe("reader", &[topic]).unwrap();

@@ -289,7 +289,8 @@ unsafe fn set_token(rk: *mut sys::rd_kafka_t, token: &Token) -> Result<(), Strin
     let value = c_string(&token.value).map_err(|fault| fault.text)?;
     let principal = c_string(&token.principal).map_err(|fault| fault.text)?;
     let pairs = token.extensions.iter().flat_map(|(name, value)| [name, value]);
-    let extensions: Vec<CString> = pairs.map(|text| c_string(text)).collect::<Result<_, _>>().map_err(|fault| fault.text)?;
+    let extensions: Vec<CString> =
+        pairs.map(|text| c_string(text)).collect::<Result<_, _>>().map_err(|fault| fault.text)?;
     let mut pointers: Vec<*const c_char> = extensions.iter().map(|text| text.as_ptr()).collect();
     let mut sentence = [0 as c_char; SENTENCE];
     // SAFETY: strings end with a zero; `pointers` holds as many as stated, names and values in turn, and librdkafka copies
