@@ -49,6 +49,26 @@ def test_a_pattern_may_match_nothing_yet(workers: Workers, kafka: Clients, names
     assert worker.stop() == 0
 
 
+@pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
+def test_a_topic_of_a_pattern_may_be_deleted(workers: Workers, kafka: Clients, names: Names, guarantee: str) -> None:
+    app = names("app")
+    first, second = f"{app}-orders-eu", f"{app}-orders-us"
+    kafka.create(first, second)
+    for topic in (first, second):
+        kafka.produce(topic, [(b"k", b"1")])
+    settings = {"APP_ID": app, "PATTERN": f"{app}-orders-.*", "GUARANTEE": guarantee, **SOON}
+    worker = workers.start("patterns", **settings).wait_ready()
+    until(lambda: kafka.lag(app, first) == kafka.lag(app, second) == 0, "both to be read")
+    kafka.delete(second)
+    worker.wait_for(f"the topic {second} does not exist any more")
+    kafka.produce(first, [(b"k", b"2")])
+    worker.wait_for(f"read {first} 0 2")
+    kafka.create(second)
+    kafka.produce(second, [(b"k", b"3")])
+    worker.wait_for(f"read {second} 0 3")
+    assert worker.stop() == 0
+
+
 def test_new_partitions_are_read_and_sent_to(workers: Workers, kafka: Clients, names: Names) -> None:
     app = names("app")
     topic = f"{app}-in"
