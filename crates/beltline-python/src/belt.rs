@@ -364,7 +364,7 @@ impl Belt {
         Ok(worker.core.topic(id).map_or(partitions, |topic| topic.partitions))
     }
 
-    /// Makes a topic known without creating it: one that a pattern has found, or a missing one, to see what else is.
+    /// Makes a topic known without creating it: one that a pattern has found, or one that is missing.
     ///
     /// Signature: (name: str, partitions: int) -> None
     fn expect_topic(&self, py: Python<'_>, name: String, partitions: u32) -> PyResult<()> {

@@ -114,3 +114,13 @@ def test_an_agent_that_comes_while_the_worker_runs(workers: Workers, kafka: Clie
     kafka.produce(f"{app}-in", [(b"k", b"another")])
     worker.wait_for("late 1")
     assert worker.stop() == 0
+
+
+def test_a_named_topic_that_is_deleted_ends_the_worker(workers: Workers, kafka: Clients, names: Names) -> None:
+    app = names("app")
+    kafka.create(f"{app}-in", f"{app}-more")
+    worker = workers.start("patterns", APP_ID=app, NAMES=f"{app}-in,{app}-more", **SOON).wait_ready()
+    kafka.delete(f"{app}-more")
+    assert worker.end() != 0
+    assert f"there is no topic {app}-more any more, which this worker reads" in worker.output
+    assert "Traceback" not in worker.output
