@@ -131,7 +131,7 @@ class Belt:
         """
 
     def expect_topic(self, name: str, partitions: int) -> None:
-        """Makes a topic known without creating it: one that a pattern has found, or a missing one, to see what else is."""
+        """Makes a topic known without creating it: one that a pattern has found, or one that is missing."""
 
     def topics(self) -> list[tuple[str, int]]:
         """Every topic of the log with its number of partitions, by name."""
