@@ -143,9 +143,7 @@ class Belt:
         """
 
     def expect_topic(self, name: str, partitions: int) -> None:
-        """Makes a topic known that is not to be created: one that a pattern has found, or one that is missing, to see what else
-        is before the start is refused.
-        """
+        """Makes a topic known without creating it: one that a pattern has found, or one that is missing."""
 
     def topics(self) -> list[tuple[str, int]]:
         """Every topic of the log with its number of partitions, by name."""
@@ -314,6 +312,9 @@ class Subscription:
     @property
     def topics(self) -> list[str]:
         """What it reads."""
+
+    def loosen(self) -> None:
+        """Lets it go on when a topic of it does not exist any more, as one of a pattern does."""
 
     def extend(self, topics: Sequence[str]) -> None:
         """Reads more topics from now on, without a position of the group from their first record.

@@ -197,22 +197,6 @@ def test_partition_counts_that_do_not_fit_are_named_with_the_cure(
         assert part in worker.output
 
 
-def test_partitions_that_are_added_end_the_worker_and_are_read_by_the_next(
-    workers: Workers, kafka: Clients, names: Names
-) -> None:
-    app = names("app")
-    kafka.create(f"{app}-in", partitions=1)
-    worker = workers.start("copies", APP_ID=app, CONSUMER_METADATA_MAX_AGE_MS=1000).wait_ready()
-    kafka.add_partitions(f"{app}-in", 3)
-    kafka.produce(f"{app}-in", [(b"k", b"first", 0), (b"k", b"third", 2)])
-    assert worker.end() != 0
-    assert f"{app}-in has got more partitions" in worker.output
-    assert "Traceback" not in worker.output
-    worker = workers.start("copies", APP_ID=app).wait_ready()
-    until(lambda: {one.value for one in kafka.read(f"{app}-out")} == {b"first", b"third"}, "both partitions to be read")
-    assert worker.stop() == 0
-
-
 def test_a_topic_that_disappears_is_named(workers: Workers, kafka: Clients, names: Names) -> None:
     app = names("app")
     kafka.create(f"{app}-in")

@@ -45,6 +45,7 @@ impl Core {
             LogEvent::Standby(numbers) => self.stand_by(numbers),
             LogEvent::Trouble(trouble) => self.trouble = trouble,
             LogEvent::Topics(topics) => self.surveyed(topics),
+            LogEvent::Gone { topic, .. } => self.gone(&topic),
         }
         self.try_release();
         self.try_commit();

@@ -61,6 +61,8 @@ pub enum Next {
 pub(crate) struct Subscription {
     pub(crate) name: Arc<str>,
     pub(crate) topics: Vec<TopicId>,
+    /// Its topics may go as they have come.
+    pub(crate) is_loose: bool,
     /// Tables that its events are written to; `None` when nobody has said which.
     pub(crate) tables: Option<Vec<TableId>>,
     pub(crate) lanes: Vec<Lane>,

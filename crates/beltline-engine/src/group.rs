@@ -313,7 +313,7 @@ impl Core {
         let aligns = self.must_drain();
         for lane in self.subscriptions.iter_mut().flat_map(|subscription| &mut subscription.lanes) {
             let queue = &self.queues[lane.queue];
-            let complete = queue.held && self.tables.waiting_for(lane.partition).is_none();
+            let complete = queue.held && !lane.is_closed && self.tables.waiting_for(lane.partition).is_none();
             lane.ready = complete && !queue.leaving;
             lane.leaving = complete && queue.leaving && aligns;
         }

@@ -13,8 +13,15 @@ use crate::{Core, LogCommand};
 impl Core {
     pub(crate) fn revoking(&mut self, partitions: Vec<TopicPartition>) {
         for name in partitions {
-            let Some(hold) = self.group.held.get_mut(&name).filter(|hold| **hold == Hold::Assigned) else { continue };
-            *hold = Hold::Finishing { since: self.now };
+            match self.group.held.get_mut(&name) {
+                Some(hold) if *hold == Hold::Assigned => *hold = Hold::Finishing { since: self.now },
+                Some(_) => continue,
+                // Its topic was gone before the group heard that we do not want it any more.
+                None => {
+                    self.commands.push_back(LogCommand::Release { partitions: vec![name] });
+                    continue;
+                }
+            }
             self.group.leaving = true;
             let Some(index) = self.find_queue(&name) else { continue };
             let readers = self.queues[index].readers.iter();

@@ -53,6 +53,8 @@ pub(crate) struct Lane {
     pub(crate) partition: u32,
     /// Whether new events may be handed out: the partition is ours and its shards are there.
     pub(crate) ready: bool,
+    /// Its topic is gone: it is no way any more until the topic comes back.
+    pub(crate) is_closed: bool,
     /// The partition goes to others: events are handed out only up to where the fastest reader was.
     pub(crate) leaving: bool,
     /// Tickets of before this epoch are stale.
@@ -75,6 +77,7 @@ impl Lane {
             queue,
             partition,
             ready: false,
+            is_closed: false,
             leaving: false,
             valid_from: 0,
             current: None,

@@ -195,6 +195,13 @@ pub enum LogEvent {
     Lost(Vec<TopicPartition>),
     /// The whole list of partition numbers whose shards are kept warm for others.
     Standby(Vec<u32>),
+    /// A topic that is read does not exist any more.
+    Gone {
+        /// Its name.
+        topic: Arc<str>,
+        /// What the log says.
+        why: String,
+    },
     /// Why nothing can be read or written at present; `None` when all is well again.
     Trouble(Option<String>),
     /// All topics of the log, as it has them now.

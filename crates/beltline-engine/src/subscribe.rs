@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use beltline_types::{Error, ErrorKind, Offset, Result, TopicPartition};
+use beltline_types::{Error, ErrorKind, Offset, Result, TopicInfo, TopicPartition};
 
 use crate::core::Subscription;
 use crate::lane::Lane;
@@ -23,6 +23,7 @@ impl Core {
         self.subscriptions.push(Subscription {
             name,
             topics: topics_read,
+            is_loose: false,
             tables: None,
             lanes: Vec::new(),
             turn: 0,
@@ -53,6 +54,43 @@ impl Core {
         if let Some(subscription) = self.subscriptions.get_mut(id.index()) {
             subscription.tables = Some(tables.to_vec());
         }
+    }
+
+    /// Lets a subscription go on when a topic of it does not exist any more, as one of a pattern does.
+    pub fn loosen(&mut self, id: SubscriptionId) {
+        if let Some(subscription) = self.subscriptions.get_mut(id.index()) {
+            subscription.is_loose = true;
+        }
+    }
+
+    /// What a subscription reads.
+    pub fn topics_of(&self, id: SubscriptionId) -> impl Iterator<Item = &TopicInfo> {
+        let topics = self.subscriptions.get(id.index()).into_iter().flat_map(|subscription| &subscription.topics);
+        topics.filter_map(|topic| self.topic(*topic))
+    }
+
+    /// Whether somebody reads a topic who cannot go on without it.
+    pub fn needs(&self, topic: &str) -> bool {
+        let id = self.topics.find(topic);
+        let reads = |one: &Subscription| id.is_some_and(|id| one.topics.contains(&id));
+        self.subscriptions.iter().any(|one| one.open && !one.is_loose && reads(one))
+    }
+
+    /// A topic does not exist any more: those that can go on without it do.
+    pub(crate) fn gone(&mut self, topic: &str) {
+        let Some(id) = self.topics.find(topic).filter(|_| !self.needs(topic)) else { return };
+        let held = self.group.held.keys().filter(|name| &*name.topic == topic).cloned().collect::<Vec<_>>();
+        self.give_up(&held);
+        for index in self.topic_queues[id.index()].clone() {
+            for (subscription, lane) in std::mem::take(&mut self.queues[index].readers) {
+                self.subscriptions[subscription].lanes[lane].is_closed = true;
+            }
+        }
+        for subscription in &mut self.subscriptions {
+            subscription.topics.retain(|read| *read != id);
+        }
+        self.notices.push_back(format!("the topic {topic} does not exist any more and is read no longer"));
+        self.topics_have_changed();
     }
 
     fn check_known(&self, name: &str, topics: &[TopicId]) -> Result<()> {
@@ -122,8 +160,13 @@ impl Core {
                 lane.seek(&self.queues[queue], self.position(queue));
             }
             let lanes = &mut self.subscriptions[subscription].lanes;
-            self.queues[queue].readers.push((subscription, lanes.len()));
-            lanes.push(lane);
+            // A topic that has come back is read where it was before.
+            let place = lanes.iter().position(|lane| lane.queue == queue).unwrap_or(lanes.len());
+            self.queues[queue].readers.push((subscription, place));
+            match lanes.get_mut(place) {
+                Some(closed) => *closed = lane,
+                None => lanes.push(lane),
+            }
         }
     }
 

@@ -157,3 +157,35 @@ fn a_topic_with_more_partitions_than_its_table_is_found() {
         assert!(sentence.contains(part), "{part:?} is missing in {sentence:?}");
     }
 }
+
+#[test]
+fn a_topic_of_a_pattern_may_go_and_come_back() {
+    for guarantee in BOTH {
+        let (mut bench, reader) = reader(guarantee);
+        let tenant = bench.topic("tenant", 1);
+        bench.write("tenant", 0, &["a", "b"]);
+        bench.core.extend(reader, &[tenant]).unwrap();
+        bench.turn();
+        let ticket = bench.event(reader);
+        assert!(bench.core.needs("tenant"));
+        bench.core.loosen(reader);
+        assert!(!bench.core.needs("tenant"));
+        bench.core.handle(LogEvent::Gone { topic: "tenant".into(), why: "deleted".into() }, bench.now);
+        bench.turn();
+        assert!(!bench.core.is_current(&ticket), "its events are nobody's any more");
+        assert_eq!((bench.core.in_flight(), bench.joins.last().unwrap()), (0, &vec!["in".to_owned()]));
+        assert_eq!(bench.core.topics_of(reader).count(), 1);
+        // The group takes back what we have given up already.
+        bench.core.handle(LogEvent::Revoking(vec![TopicPartition::new("tenant", 0)]), bench.now);
+        bench.turn();
+        assert_eq!(bench.released, [TopicPartition::new("tenant", 0)]);
+        bench.write("in", 0, &["c"]);
+        bench.turn();
+        assert_eq!(bench.drain(reader), ["c"]);
+        bench.records.insert(TopicPartition::new("tenant", 0), Vec::new());
+        bench.write("tenant", 0, &["new"]);
+        bench.core.extend(reader, &[tenant]).unwrap();
+        bench.turn();
+        assert_eq!(bench.drain(reader), ["new"]);
+    }
+}

@@ -324,11 +324,10 @@ impl Member {
     /// Brokers that have not heard of a new topic yet say the same, so it is asked for.
     fn on_missing_topic(&self, fault: &Fault) -> Result<()> {
         let topics = self.state().topics.clone();
-        for topic in topics.iter().filter(|topic| !topic.starts_with('^')) {
+        for topic in &topics {
             if topics::find(&self.context, &self.client, topic)?.is_none() {
-                let sentence =
-                    format!("there is no topic {topic} any more, which this worker reads: {fault}; create it");
-                return Err(Error::new(ErrorKind::NotFound, sentence));
+                let why = format!("there is no topic {topic} any more, which this worker reads: {fault}; create it");
+                self.tell(Some(GroupEvent::Gone { topic: topic.clone(), why }));
             }
         }
         Ok(())

@@ -70,6 +70,13 @@ pub enum GroupEvent {
     Lost(Vec<TopicPartition>),
     /// The whole list of partition numbers whose table shards this member keeps warm for others.
     Standby(Vec<u32>),
+    /// A topic of the last [`Log::join`] does not exist any more; may be said again until a join is without it.
+    Gone {
+        /// Its name.
+        topic: Arc<str>,
+        /// What the log says, for people.
+        why: String,
+    },
 }
 
 /// A durable, partitioned log. All calls block and may come from any thread.

@@ -285,7 +285,7 @@ impl Belt {
         Ok(worker.core.topic(id).map_or(partitions, |topic| topic.partitions))
     }
 
-    /// Makes a topic known without creating it: one that a pattern has found, or one that is missing, to see what else is.
+    /// Makes a topic known without creating it: one that a pattern has found, or one that is missing.
     ///
     /// Signature: (name: str, partitions: int) -> None
     fn expect_topic(&self, py: Python<'_>, name: String, partitions: u32) -> PyResult<()> {
@@ -367,7 +367,7 @@ impl Belt {
             let tables: Vec<TableId> = named.map(|(id, _)| id).collect();
             core.couple(id, &tables);
         }
-        Ok(Subscription::new(slf.clone().unbind(), id, name, topics))
+        Ok(Subscription::new(slf.clone().unbind(), id, name))
     }
 
     /// Gives a table its shards; `changelog` was declared with as many partitions. A table has one belt at a time.

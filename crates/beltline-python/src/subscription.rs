@@ -1,7 +1,5 @@
 //! One reader of topics.
 
-use std::sync::{Mutex, PoisonError};
-
 use beltline_engine::{Core, SubscriptionId, TopicId};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -33,12 +31,11 @@ pub struct Subscription {
     /// Signature: () -> str
     #[pyo3(get)]
     name: String,
-    topics: Mutex<Vec<String>>,
 }
 
 impl Subscription {
-    pub fn new(belt: Py<Belt>, id: SubscriptionId, name: String, topics: Vec<String>) -> Self {
-        Subscription { belt, id, name, topics: Mutex::new(topics) }
+    pub fn new(belt: Py<Belt>, id: SubscriptionId, name: String) -> Self {
+        Subscription { belt, id, name }
     }
 }
 
@@ -48,8 +45,18 @@ impl Subscription {
     ///
     /// Signature: () -> list[str]
     #[getter]
-    fn topics(&self) -> Vec<String> {
-        self.topics.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn topics(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        let inner = self.belt.get().enter(py)?;
+        let Some(core) = inner.core() else { return Ok(Vec::new()) };
+        Ok(core.topics_of(self.id).map(|topic| topic.name.to_string()).collect())
+    }
+
+    /// Lets it go on when a topic of it does not exist any more, as one of a pattern does.
+    ///
+    /// Signature: () -> None
+    fn loosen(&self, py: Python<'_>) -> PyResult<()> {
+        self.belt.get().enter(py)?.core_mut().for_python(py)?.loosen(self.id);
+        Ok(())
     }
 
     /// Reads more topics from now on, without a position of the group from their first record.
@@ -71,10 +78,6 @@ impl Subscription {
             return Err(to_python(py, error));
         }
         drop(inner);
-        let mut read = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
-        let new: Vec<String> = topics.into_iter().filter(|topic| !read.contains(topic)).collect();
-        read.extend(new);
-        drop(read);
         belt.shared.waker.wake();
         Ok(())
     }

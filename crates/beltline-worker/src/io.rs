@@ -60,6 +60,7 @@ pub fn group_event(event: GroupEvent) -> LogEvent {
         GroupEvent::Revoking(partitions) => LogEvent::Revoking(partitions),
         GroupEvent::Lost(partitions) => LogEvent::Lost(partitions),
         GroupEvent::Standby(numbers) => LogEvent::Standby(numbers),
+        GroupEvent::Gone { topic, why } => LogEvent::Gone { topic, why },
     }
 }
 

@@ -77,8 +77,9 @@ pub struct Worker {
 }
 
 /// Why the worker cannot go on after what has happened to a topic.
-fn misgrowth(core: &Core, event: &LogEvent) -> Option<Error> {
+fn end_of_topic(core: &Core, event: &LogEvent) -> Option<Error> {
     match event {
+        LogEvent::Gone { topic, why } if core.needs(topic) => Some(Error::new(ErrorKind::NotFound, why.clone())),
         LogEvent::Assigned(partitions) => {
             partitions.iter().find_map(|name| core.misgrowth(&name.topic, name.partition + 1))
         }
@@ -293,7 +294,7 @@ impl Worker {
         let mut happened = !self.events.is_empty();
         let mut fatal = fatal;
         while let Some(event) = self.events.pop_front() {
-            fatal = fatal.or_else(|| misgrowth(&self.core, &event));
+            fatal = fatal.or_else(|| end_of_topic(&self.core, &event));
             self.core.handle(event, now);
         }
         if let Some(error) = fatal {

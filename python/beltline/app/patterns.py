@@ -67,6 +67,7 @@ class Patterns:
         if not names:
             logger.info("%s reads no topic yet: none matches the pattern %r", reader.name, pattern.pattern)
         subscription = belt.subscribe(reader.name, names, reader.tables_behind(()))
+        subscription.loosen()
         self._readings.append(Reading(pattern, subscription))
         belt.survey_topics(self.interval_s)
         return subscription

@@ -140,8 +140,8 @@ class KafkaSettings(SettingsBase):
         integer,
         300_000,
         "CONSUMER_METADATA_MAX_AGE_MS",
-        "Time after which the consumer asks for topics and partitions again; new topics of a pattern and new partitions "
-        "are found by then.",
+        "Time after which the consumer asks for topics and partitions again; new topics of a pattern and new "
+        "partitions are found by then.",
         unit="milliseconds",
         minimum=0,
     )

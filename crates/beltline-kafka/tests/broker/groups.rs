@@ -175,14 +175,14 @@ fn a_topic_that_goes_away_under_its_readers_is_named() {
         owned == 4
     });
     log.delete_topic(&topics[0]).unwrap();
-    let mut error = None;
-    eventually("the missing topic is reported", || {
-        error = log.poll_group(Duration::from_millis(100)).err();
-        error.is_some()
+    eventually("the missing topic is reported", || match log.poll_group(Duration::from_millis(100)).unwrap() {
+        Some(GroupEvent::Gone { topic, why }) => {
+            assert_eq!(topic, topics[0]);
+            assert!(why.contains(&*topics[0]), "{why}");
+            true
+        }
+        _ => false,
     });
-    let error = error.unwrap();
-    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
-    assert!(error.to_string().contains(&*topics[0]), "{error}");
 }
 
 /// Faust's workers are consumers with another assignor.

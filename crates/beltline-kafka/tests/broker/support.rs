@@ -164,6 +164,7 @@ impl Worker {
                     }
                     GroupEvent::Lost(list) => owned.lock().unwrap().retain(|partition| !list.contains(partition)),
                     GroupEvent::Standby(list) => *standby.lock().unwrap() = list,
+                    GroupEvent::Gone { topic, why } => panic!("{topic}: {why}"),
                 }
             }
         }));

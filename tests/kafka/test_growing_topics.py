@@ -49,6 +49,26 @@ def test_a_pattern_may_match_nothing_yet(workers: Workers, kafka: Clients, names
     assert worker.stop() == 0
 
 
+@pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
+def test_a_topic_of_a_pattern_may_be_deleted(workers: Workers, kafka: Clients, names: Names, guarantee: str) -> None:
+    app = names("app")
+    first, second = f"{app}-orders-eu", f"{app}-orders-us"
+    kafka.create(first, second)
+    for topic in (first, second):
+        kafka.produce(topic, [(b"k", b"1")])
+    settings = {"APP_ID": app, "PATTERN": f"{app}-orders-.*", "GUARANTEE": guarantee, **SOON}
+    worker = workers.start("patterns", **settings).wait_ready()
+    until(lambda: kafka.lag(app, first) == kafka.lag(app, second) == 0, "both to be read")
+    kafka.delete(second)
+    worker.wait_for(f"the topic {second} does not exist any more")
+    kafka.produce(first, [(b"k", b"2")])
+    worker.wait_for(f"read {first} 0 2")
+    kafka.create(second)
+    kafka.produce(second, [(b"k", b"3")])
+    worker.wait_for(f"read {second} 0 3")
+    assert worker.stop() == 0
+
+
 def test_new_partitions_are_read_and_sent_to(workers: Workers, kafka: Clients, names: Names) -> None:
     app = names("app")
     topic = f"{app}-in"
@@ -94,3 +114,13 @@ def test_an_agent_that_comes_while_the_worker_runs(workers: Workers, kafka: Clie
     kafka.produce(f"{app}-in", [(b"k", b"another")])
     worker.wait_for("late 1")
     assert worker.stop() == 0
+
+
+def test_a_named_topic_that_is_deleted_ends_the_worker(workers: Workers, kafka: Clients, names: Names) -> None:
+    app = names("app")
+    kafka.create(f"{app}-in", f"{app}-more")
+    worker = workers.start("patterns", APP_ID=app, NAMES=f"{app}-in,{app}-more", **SOON).wait_ready()
+    kafka.delete(f"{app}-more")
+    assert worker.end() != 0
+    assert f"there is no topic {app}-more any more, which this worker reads" in worker.output
+    assert "Traceback" not in worker.output
