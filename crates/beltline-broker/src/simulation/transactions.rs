@@ -153,7 +153,7 @@ fn key(request: &RequestKind) -> ApiKey {
 enum Heard {
     Nothing,
     Refused,
-    Fine(ResponseKind),
+    Fine(Box<ResponseKind>),
 }
 
 impl World {
@@ -276,7 +276,7 @@ impl World {
                 _ => {}
             }
             let answer = self.serve(id, identity, request.clone());
-            return if code(&answer) == 0 { Heard::Fine(answer) } else { Heard::Refused };
+            return if code(&answer) == 0 { Heard::Fine(Box::new(answer)) } else { Heard::Refused };
         }
         Heard::Nothing
     }
@@ -292,13 +292,14 @@ impl World {
             request = request.with_producer_id(producer_id.into()).with_producer_epoch(epoch);
         }
         let sequences = [0; PARTITIONS as usize];
-        self.processes[process] = match self.ask(process, &RequestKind::InitProducerId(request)) {
-            Heard::Fine(ResponseKind::InitProducerId(answer)) => {
-                let identity = Some((*answer.producer_id, answer.producer_epoch));
-                Process { id, identity, sequences }
-            }
-            _ => Process { id, identity: None, sequences },
+        let given = match self.ask(process, &RequestKind::InitProducerId(request)) {
+            Heard::Fine(answer) => match *answer {
+                ResponseKind::InitProducerId(answer) => Some((*answer.producer_id, answer.producer_epoch)),
+                _ => None,
+            },
+            Heard::Nothing | Heard::Refused => None,
         };
+        self.processes[process] = Process { id, identity: given, sequences };
         self.processes[process].identity.is_some()
     }
 
