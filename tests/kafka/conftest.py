@@ -17,13 +17,19 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
+sys.path.insert(0, str(ROOT / "tests" / "broker"))
 
+from endpoints import Endpoint  # noqa: E402
 from kafka_broker import Cluster, Description, shared  # noqa: E402 - its room is not a package of the tests
 from kafka_clients import Clients  # noqa: E402
 from workers import Workers, missing_engine  # noqa: E402
 
 #: Files whose tests take minutes each: another stream processor before and after ours.
 LONG_FILES = ("test_faust.py", "test_demo.py")
+
+#: Modules that are played on the endpoint too. The others need Kafka's listeners, several nodes, sessions of two
+#: seconds (the endpoint takes six at least, as Kafka does unless it is told otherwise), or records of open transactions.
+ON_BOTH = ("test_bad_input", "test_interop", "test_topics", "test_words")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -41,10 +47,27 @@ def run_owner(config: pytest.Config) -> int:
     return os.getppid() if hasattr(config, "workerinput") else os.getpid()
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Play what needs one broker, and nothing that only Kafka has, on Kafka and on the endpoint of the local log."""
+    if metafunc.module.__name__ in ON_BOTH and "broker" in metafunc.fixturenames:
+        metafunc.parametrize("broker", ["kafka", "endpoint"], indirect=True, scope="session")
+
+
 @pytest.fixture(scope="session")
-def broker(pytestconfig: pytest.Config) -> Description:
-    """Return the broker of this test run, with all its listeners; nobody may stop it."""
+def broker(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Description:
+    """Return the broker of this test run, with all its listeners, or the endpoint; nobody may stop it."""
+    if getattr(request, "param", "kafka") == "endpoint":
+        return Description(request.getfixturevalue("local_endpoint").address)
     return shared.description(run_owner(pytestconfig))
+
+
+@pytest.fixture(scope="session")
+def local_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+    """Return the endpoint of a local log in a process of its own."""
+    made = Endpoint(tmp_path_factory.mktemp("endpoint"))
+    made.start()
+    yield made
+    made.kill()
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 
 mod groups;
 mod network;
+mod transactions;
 
 /// Seeds tried when none is given.
 const SEEDS: u64 = 200;

@@ -77,6 +77,8 @@ pub(crate) enum Begun {
 
 struct Transaction {
     stored: Stored,
+    /// With which producer id and epoch the present ones were asked for: who asks once more has missed the answer.
+    asked_with: Option<(i64, i16)>,
     /// Whether the journal knows that it is open.
     is_open_stored: bool,
     /// Its records were in the memory of a process that has ended.
@@ -133,10 +135,11 @@ impl Coordinator {
         if known.is_ending {
             return Err(Denied::Busy);
         }
-        if let Some((producer_id, epoch)) = claimed
-            && (producer_id != known.stored.producer_id || epoch != known.stored.epoch)
+        if let Some(claimed) = claimed
+            && claimed != (known.stored.producer_id, known.stored.epoch)
         {
-            return Err(Denied::Fenced);
+            let missed_answer = known.asked_with == Some(claimed) && known.stored.outcome == Outcome::None;
+            return if missed_answer { Ok(known.stored) } else { Err(Denied::Fenced) };
         }
         self.bytes -= known.held.bytes();
         let (producer_id, epoch) = match known.stored.epoch {
@@ -145,7 +148,7 @@ impl Coordinator {
             epoch => (known.stored.producer_id, epoch + 1),
         };
         let stored = Stored { producer_id, epoch, timeout_ms, outcome: Outcome::None };
-        *known = Transaction::new(stored, false, now);
+        *known = Transaction { asked_with: claimed, ..Transaction::new(stored, false, now) };
         Ok(stored)
     }
 
@@ -340,6 +343,7 @@ impl Transaction {
     fn new(stored: Stored, is_lost: bool, now: Duration) -> Transaction {
         Transaction {
             stored,
+            asked_with: None,
             is_open_stored: false,
             is_lost,
             is_ending: false,

@@ -228,3 +228,18 @@ fn a_second_group_is_refused_and_offsets_wait_for_the_end() {
     assert_eq!(coordinator.initialise(&id, 1000, Some((7, 9)), 8, Duration::ZERO), Err(Denied::Fenced));
     assert_eq!(coordinator.initialise(&id, 0, None, 8, Duration::ZERO), Err(Denied::InvalidTimeout));
 }
+
+#[test]
+fn who_missed_the_answer_gets_it_again_and_who_was_replaced_does_not() {
+    let mut coordinator = Coordinator::new(MAX_BYTES, MAX_BYTES, 10);
+    let mut ask = |claimed| coordinator.initialise(&World::id(), 1000, claimed, 7, Duration::ZERO);
+    let first = ask(None).unwrap();
+    let claimed = Some((first.producer_id, first.epoch));
+    let second = ask(claimed).unwrap();
+    assert_eq!(second.epoch, first.epoch + 1);
+    assert_eq!(ask(claimed), Ok(second), "the answer was lost");
+    let third = ask(None).unwrap();
+    assert_eq!(third.epoch, second.epoch + 1);
+    assert_eq!(ask(claimed), Err(Denied::Fenced));
+    assert_eq!(ask(Some((second.producer_id, second.epoch))), Err(Denied::Fenced));
+}
