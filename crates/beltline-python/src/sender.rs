@@ -100,7 +100,8 @@ struct Kept {
 ///     key: Makes the bytes of a key.
 ///     value: Makes the bytes of a value; the method of a `RecordEncoder` is not called but used.
 ///     has_raw_keys: Whether `key` leaves bytes and text as they are.
-///     receipt: Makes a receipt, a future with the method ``deliver``, of ``(channel, key, value)``.
+///     receipt: Makes a receipt, a future with the method ``deliver``, of ``(channel, key, value)``, which it keeps as
+///         ``_message``. It must hold itself once somebody has ended it or waits for it.
 ///     unless: Collections; while one of them is not empty, `send` leaves everything to others.
 ///
 /// Raises:
@@ -188,7 +189,7 @@ impl Sender {
 }
 
 impl Sender {
-    /// The receipt of the record before, if nobody holds it and nothing has happened to it, else a new one.
+    /// The receipt of the record before, if nobody holds it, else a new one.
     fn receipt_for(
         &self,
         py: Python<'_>,
@@ -198,11 +199,9 @@ impl Sender {
     ) -> PyResult<Py<PyAny>> {
         let message = PyTuple::new(py, [self.channel.bind(py), key, value])?;
         let unheld = last.and_then(|last| self.belt.get().try_enter(py)?.take_back(py, &last));
-        if let Some(receipt) = unheld.map(|receipt| receipt.into_bound(py))
-            && !receipt.call_method0(intern!(py, "done"))?.is_truthy()?
-        {
-            receipt.setattr(intern!(py, "_message"), message)?;
-            return Ok(receipt.unbind());
+        if let Some(receipt) = unheld {
+            receipt.setattr(py, intern!(py, "_message"), message)?;
+            return Ok(receipt);
         }
         self.receipt.call1(py, (message,))
     }

@@ -41,13 +41,8 @@ fn client(kind: sys::rd_kafka_type_t, settings: &[(&str, &str)]) -> Outcome<*mut
         let configuration = sys::rd_kafka_conf_new();
         for (name, value) in settings {
             let (name, value) = (CString::new(*name)?, CString::new(*value)?);
-            let set = sys::rd_kafka_conf_set(
-                configuration,
-                name.as_ptr(),
-                value.as_ptr(),
-                text.as_mut_ptr(),
-                text.len(),
-            );
+            let set =
+                sys::rd_kafka_conf_set(configuration, name.as_ptr(), value.as_ptr(), text.as_mut_ptr(), text.len());
             if set != sys::rd_kafka_conf_res_t::RD_KAFKA_CONF_OK {
                 return Err(CStr::from_ptr(text.as_ptr()).to_string_lossy().into());
             }
@@ -99,8 +94,9 @@ impl Consumer {
         let mut pointers = self.pointers.borrow_mut();
         for _ in 0..patience.as_millis() as i32 / STEP_MS {
             // SAFETY: there is room for so many pointers; the messages are ours.
-            let count =
-                unsafe { sys::rd_kafka_consume_batch_queue(self.queue, STEP_MS, pointers.as_mut_ptr(), pointers.len()) };
+            let count = unsafe {
+                sys::rd_kafka_consume_batch_queue(self.queue, STEP_MS, pointers.as_mut_ptr(), pointers.len())
+            };
             if count > 0 {
                 return self.sort(&pointers[..count as usize]);
             }
@@ -113,14 +109,19 @@ impl Consumer {
         let messages = Messages(taken.to_vec());
         for pointer in &messages.0 {
             // SAFETY: a live message; its code is read as a number.
-            let (code, partition) = unsafe { ((&raw const (**pointer).err).cast::<i32>().read(), (**pointer).partition) };
+            let (code, partition) =
+                unsafe { ((&raw const (**pointer).err).cast::<i32>().read(), (**pointer).partition) };
             match code {
                 0 => {}
                 code if code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__PARTITION_EOF as i32 => {
                     self.ended.borrow_mut().insert(partition);
                 }
                 // SAFETY: a live message that is an error has a text.
-                _ => return Err(unsafe { CStr::from_ptr(sys::rd_kafka_message_errstr(*pointer)) }.to_string_lossy().into()),
+                _ => {
+                    return Err(unsafe { CStr::from_ptr(sys::rd_kafka_message_errstr(*pointer)) }
+                        .to_string_lossy()
+                        .into());
+                }
             }
         }
         Ok(messages)
@@ -145,8 +146,8 @@ impl Messages {
         // SAFETY: live messages; key and payload are null or so many bytes that live as long.
         self.0.iter().filter_map(|pointer| unsafe {
             let message = &**pointer;
-            let key = (!message.key.is_null())
-                .then(|| std::slice::from_raw_parts(message.key.cast::<u8>(), message.key_len));
+            let key =
+                (!message.key.is_null()).then(|| std::slice::from_raw_parts(message.key.cast::<u8>(), message.key_len));
             let is_message = (&raw const message.err).cast::<i32>().read() == 0 && !message.payload.is_null();
             is_message.then(|| (key, std::slice::from_raw_parts(message.payload.cast::<u8>(), message.len)))
         })
