@@ -363,11 +363,11 @@ class Sender:
         *,
         has_raw_keys: bool,
         receipt: Callable[[tuple[Any, Any, Any]], Any],
-        unless: Sequence[Sized],
+        unless: Sequence[Any],
     ) -> Sender: ...
     def send(self, key: Any, value: Any) -> Any:
-        """Puts a record into the outbox and returns its receipt. None: nothing was done, because the general way is needed:
-        for a null value, in another thread, while somebody listens, and where it fails, which the general way explains.
+        """Puts a record into the outbox and returns its receipt. None: nothing was done, because the general way is needed,
+        for a null value, in another thread, while somebody listens, or to explain what fails.
         """
 
 class Stream(Generic[_T]):

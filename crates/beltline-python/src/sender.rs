@@ -109,7 +109,7 @@ struct Kept {
 ///
 /// Signature:
 ///     __new__(belt: Belt, topic: str, channel: Any, key: Callable[[Any], bytes], value: Callable[[Any], bytes], *,
-///         has_raw_keys: bool, receipt: Callable[[tuple[Any, Any, Any]], Any], unless: Sequence[Sized]) -> Sender
+///         has_raw_keys: bool, receipt: Callable[[tuple[Any, Any, Any]], Any], unless: Sequence[Any]) -> Sender
 #[pyclass(frozen, module = "beltline._native")]
 pub struct Sender {
     belt: Py<Belt>,
@@ -143,8 +143,8 @@ impl Sender {
         Ok(Sender { belt, topic, channel, key, value, receipt, unless, kept: Guarded::new(Kept::default()) })
     }
 
-    /// Puts a record into the outbox and returns its receipt. None: nothing was done, because the general way is needed:
-    /// for a null value, in another thread, while somebody listens, and where it fails, which the general way explains.
+    /// Puts a record into the outbox and returns its receipt. None: nothing was done, because the general way is needed,
+    /// for a null value, in another thread, while somebody listens, or to explain what fails.
     ///
     /// Signature: (key: Any, value: Any) -> Any
     fn send(&self, py: Python<'_>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyAny>>> {
