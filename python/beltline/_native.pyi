@@ -366,7 +366,7 @@ class Sender:
         unless: Sequence[Any],
     ) -> Sender: ...
     def send(self, key: Any, value: Any) -> Any:
-        """Puts a record into the outbox and returns its receipt. None: nothing was done, because the general way is needed,
+        """Puts a record into the outbox and returns its receipt. None: nothing was done, for the general way is needed,
         for a null value, in another thread, while somebody listens, or to explain what fails.
         """
 

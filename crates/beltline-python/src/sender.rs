@@ -143,7 +143,7 @@ impl Sender {
         Ok(Sender { belt, topic, channel, key, value, receipt, unless, kept: Guarded::new(Kept::default()) })
     }
 
-    /// Puts a record into the outbox and returns its receipt. None: nothing was done, because the general way is needed,
+    /// Puts a record into the outbox and returns its receipt. None: nothing was done, for the general way is needed,
     /// for a null value, in another thread, while somebody listens, or to explain what fails.
     ///
     /// Signature: (key: Any, value: Any) -> Any
