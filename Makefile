@@ -10,7 +10,7 @@ CYCLES ?= 200
 WITH_KAFKA ?= $(PYTHON) tools/kafka_broker run --
 RUST_SOURCES := $(shell find crates -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 
-.PHONY: help build demo demo-kafka test test-rust test-python test-long chaos bench lint stub wheel clean
+.PHONY: help build demo demo-kafka test test-rust test-python test-long chaos bench bench-kafka lint stub wheel clean
 
 help: ## This list.
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -51,6 +51,9 @@ chaos: build ## Workers and brokers come, go, hang and die for long: CYCLES=200 
 
 bench: build ## Speed, as ratios in one run on one core; see benchmarks/RESULTS.md.
 	$(BIN)/python benchmarks/run.py
+
+bench-kafka: build ## The same on a Kafka that it starts, beside others: BENCH="--only speed --rounds 5" (needs two cores, Java 17, Maven).
+	$(BIN)/python benchmarks/kafka/run.py $(BENCH)
 
 lint: build ## Formatting, lints, types; warnings are errors.
 	cargo fmt --all --check

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import events
+import peers
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 CONTENDERS = HERE / "contenders"
-PEERS = ROOT / ".venv-peers"
 
 #: What the product promises; the command fails when a run is below it.
 FASTER_THAN_FAUST = 150
@@ -39,16 +39,6 @@ def measure(*command: str | Path) -> dict[str, Any]:
     if "totals" in said:
         said["digest"] = events.digest(dict(said["totals"]))
     return said
-
-
-def peers() -> Path:
-    """Return the interpreter of the environment with the peers, making it the first time."""
-    python = PEERS / "bin" / "python"
-    if not python.exists():
-        print("making an environment for faust-streaming and bytewax")
-        subprocess.run([sys.executable, "-m", "venv", PEERS], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "faust-streaming", "bytewax"], check=True)
-    return python
 
 
 def rust_job() -> Path:
@@ -70,7 +60,10 @@ def best(count: int, *commands: str | Path, times: int) -> dict[str, Any]:
 
 def contenders(count: int, few: int, times: int) -> dict[str, dict[str, Any]]:
     """Run everything."""
-    python, rust = peers(), rust_job()
+    for module in ("faust", "bytewax"):
+        if (reason := peers.missing(module)) is not None:
+            sys.exit(f"{module} cannot be installed: {reason}")
+    python, rust = peers.python(), rust_job()
     found: dict[str, dict[str, Any]] = {}
     folder = Path(tempfile.mkdtemp(prefix="beltline-bench-"))
     try:

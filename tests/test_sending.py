@@ -7,6 +7,7 @@ import weakref
 from typing import Any
 
 import beltline as bl
+from beltline.sending import FutureMessage
 
 
 def make_app() -> tuple[bl.App, Any]:
@@ -47,6 +48,37 @@ async def test_a_future_that_nobody_holds_is_let_go() -> None:
         dropped = weakref.ref(numbers.send_soon(value=1))
         await app.wait_idle()
         assert dropped() is None
+
+
+async def test_a_future_is_used_again_only_when_nobody_can_tell() -> None:
+    app, numbers = make_app()
+    async with app:
+        numbers.send_soon(value=0)
+        held = [numbers.send_soon(value=number) for number in (1, 2)]
+        watched = weakref.ref(numbers.send_soon(value=3))
+        assert watched() is not None
+        given_up = numbers.send_soon(value=4)
+        given_up.cancel()
+        del given_up
+        after = numbers.send_soon(value=5)
+        assert [one.message.value for one in held] == [1, 2]
+        pending = watched()
+        assert pending is None or pending.message.value == 3
+        del pending
+        assert (await after).offset == 5
+        assert [(await one).offset for one in held] == [1, 2]
+
+
+async def test_a_thousand_futures_that_nobody_holds_are_one() -> None:
+    app, numbers = make_app()
+    async with app:
+        for number in range(3):
+            numbers.send_soon(key="k", value=number)
+        before = sum(isinstance(one, FutureMessage) for one in gc.get_objects())
+        for number in range(1000):
+            numbers.send_soon(key="k", value=number)
+        assert sum(isinstance(one, FutureMessage) for one in gc.get_objects()) <= before
+        assert (await numbers.send_soon(key="k", value=7)).offset == 1003
 
 
 async def test_the_quick_way_and_the_general_one_write_the_same() -> None:

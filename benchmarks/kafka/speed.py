@@ -13,7 +13,7 @@ from ground import ROOT, Ground, cores, pinned, say
 from meter import digest
 
 #: Longer than any run takes.
-PATIENCE_S = 300
+PATIENCE_S = 240
 
 #: Job, whose ns per event are divided by beltline's, and the least that must come of it.
 PROMISES = (

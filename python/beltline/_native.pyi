@@ -367,6 +367,45 @@ class Queue:
     def close(self) -> None:
         """Streams end after the items that are already in."""
 
+@final
+class Sender:
+    """Sends of one topic with nothing but key and value.
+
+    A receipt that nobody holds any more when the next record is sent is used for that one: a loop that does not look at
+    what sending gives back has only one of them.
+
+    Args:
+        belt: Where records go.
+        topic: A declared topic.
+        channel: What receipts name as the place they were sent to.
+        key: Makes the bytes of a key.
+        value: Makes the bytes of a value; the method of a `RecordEncoder` is not called but used.
+        has_raw_keys: Whether `key` leaves bytes and text as they are.
+        receipt: Makes a receipt, a future with the method ``deliver``, of ``(channel, key, value)``, which it keeps as
+            ``_message``. It must hold itself once somebody has ended it or waits for it.
+        unless: Collections; while one of them is not empty, `send` leaves everything to others.
+
+    Raises:
+        ImproperlyConfigured: A topic that was not declared.
+    """
+
+    def __new__(
+        cls,
+        belt: Belt,
+        topic: str,
+        channel: Any,
+        key: Callable[[Any], bytes],
+        value: Callable[[Any], bytes],
+        *,
+        has_raw_keys: bool,
+        receipt: Callable[[tuple[Any, Any, Any]], Any],
+        unless: Sequence[Any],
+    ) -> Sender: ...
+    def send(self, key: Any, value: Any) -> Any:
+        """Puts a record into the outbox and returns its receipt. None: nothing was done, for the general way is needed,
+        for a null value, in another thread, while somebody listens, or to explain what fails.
+        """
+
 class Stream(Generic[_T]):
     """Async iterator and plain iterator over a `Subscription` or a `Queue`, for one consumer at a time.
 

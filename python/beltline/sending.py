@@ -64,7 +64,7 @@ class FutureMessage(asyncio.Future[RecordMetadata]):
         """Take the answer of the log."""
         if not self.done():
             where = TP(topic, partition)
-            self.set_result(RecordMetadata(topic, partition, where, offset, timestamp_ms / 1000.0, CREATE_TIME))
+            super().set_result(RecordMetadata(topic, partition, where, offset, timestamp_ms / 1000.0, CREATE_TIME))
         self._kept: Any = None
 
     def add_done_callback(self, fn: Callable[[Any], object], /, *, context: Any = None) -> None:
@@ -73,6 +73,23 @@ class FutureMessage(asyncio.Future[RecordMetadata]):
         if not self.done():
             self._kept = self
         super().add_done_callback(fn, context=context)
+
+    # The engine uses a pending future again when nobody holds it. Whoever ended one himself holds it, so to say.
+
+    def cancel(self, msg: Any = None) -> bool:
+        """Give up waiting; the record is sent all the same."""
+        self._kept = self
+        return super().cancel(msg)
+
+    def set_result(self, result: RecordMetadata, /) -> None:
+        """End it with a result of one's own."""
+        self._kept = self
+        super().set_result(result)
+
+    def set_exception(self, exception: type | BaseException, /) -> None:
+        """End it with an exception."""
+        self._kept = self
+        super().set_exception(exception)
 
     def __await__(self) -> Generator[Any, None, RecordMetadata]:
         if not self.done():

@@ -291,7 +291,8 @@ class Topic(Channel):
         key_serializer: Any = None,
         value_serializer: Any = None,
         callback: Callable[[Any], Any] | None = None,
-        **_: Any,
+        force: bool = False,
+        eager_partitioning: bool = False,
     ) -> FutureMessage:
         """Put a record on the topic from code that cannot await; the arguments are those of `send`.
 

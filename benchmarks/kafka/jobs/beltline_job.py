@@ -57,12 +57,13 @@ pieces = 0
 async def work(stream):
     """Do the job, and note when the first event came."""
     global pieces
+    counts_them, sends = JOB == "count", JOB == "produce"
     async for order in stream:
         if not pieces:
             meter.begin()
-        if JOB == "count":
+        if counts_them:
             counts[order.account] += 1
-        elif JOB == "produce":
+        elif sends:
             sums.send_soon(key=order.account, value=Sum(account=order.account, total=order.amount * order.qty))
         pieces += order.qty
 

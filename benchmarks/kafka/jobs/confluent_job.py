@@ -59,6 +59,7 @@ def main(job: str, topic: str, out: str, count: int) -> None:
         if moved:
             consumer.commit(asynchronous=False)
 
+    counts_them, sends = job == "count", job == "produce"
     consumer.subscribe([topic])
     while seen < count:
         messages = consumer.consume(LIST, 0.05)
@@ -68,10 +69,10 @@ def main(job: str, topic: str, out: str, count: int) -> None:
         for message in messages:
             order = orjson.loads(message.value())
             account = order["account"]
-            if job == "count":
+            if counts_them:
                 counts[account] = counts.get(account, 0) + 1
                 dirty.add(account)
-            elif job == "produce":
+            elif sends:
                 total = {"account": account, "total": order["amount"] * order["qty"]}
                 producer.produce(out, orjson.dumps(total), account.encode())
             pieces += order["qty"]

@@ -285,7 +285,7 @@ impl SharedLog {
                 state.assigned.retain(|partition| !lost.contains(partition));
                 state.losses += 1;
             }
-            GroupEvent::Revoking(_) | GroupEvent::Standby(_) => {}
+            GroupEvent::Revoking(_) | GroupEvent::Standby(_) | GroupEvent::Gone { .. } => {}
         }
     }
 }

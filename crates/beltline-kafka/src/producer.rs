@@ -11,12 +11,18 @@ use crate::errors::kind_of;
 use crate::health::Deadline;
 use crate::raw::client::{Client, Role};
 use crate::raw::code::{Code, Fault};
-use crate::raw::producer::TopicHandle;
+use crate::raw::producer::{Bundle, TopicHandle};
 use crate::topics;
 
 struct Topic {
     handle: TopicHandle,
     partitions: u32,
+}
+
+/// What brokers count of a record, about.
+fn byte_len(record: &RecordView<'_>) -> usize {
+    let part = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
+    part(record.key) + part(record.value) + record.raw_headers().len()
 }
 
 /// A librdkafka producer and what it knows of topics.
@@ -68,16 +74,48 @@ impl Producer {
     fn enqueue_batch(&self, place: usize, target: &TopicPartition, batch: &Batch, deadline: &Deadline) -> Result<()> {
         let Some(topic) = self.topics.get(&target.topic) else { return Ok(()) };
         let first_tag = self.deliveries().tag(place, 0);
+        let mut bundle = Bundle::default();
         for (number, record) in batch.iter().enumerate() {
+            let is_plain = Bundle::takes(&record);
+            // Order is kept: what was gathered goes before what cannot be.
+            if !is_plain || bundle.len() == Bundle::MOST {
+                self.enqueue_bundle(topic, target, &mut bundle, deadline)?;
+            }
+            if is_plain {
+                bundle.push(&record, first_tag + number);
+                continue;
+            }
             loop {
                 match topic.handle.produce(target.partition, &record, first_tag + number) {
                     Ok(()) => break,
                     // Room comes with the answers for what was sent.
                     Err(fault) if fault.code == Code::QUEUE_FULL && !deadline.is_over() => self.client.poll(10),
-                    Err(fault) => return Err(self.refusal(target, Some(&record), deadline, &fault)),
+                    Err(fault) => return Err(self.refusal(target, Some(byte_len(&record)), deadline, &fault)),
                 }
             }
         }
+        self.enqueue_bundle(topic, target, &mut bundle, deadline)
+    }
+
+    fn enqueue_bundle(
+        &self,
+        topic: &Topic,
+        target: &TopicPartition,
+        bundle: &mut Bundle<'_>,
+        deadline: &Deadline,
+    ) -> Result<()> {
+        let mut from = 0;
+        while from < bundle.len() {
+            match topic.handle.produce_all(target.partition, bundle, from) {
+                None => break,
+                Some((first, fault)) if fault.code == Code::QUEUE_FULL && !deadline.is_over() => {
+                    from = first;
+                    self.client.poll(10);
+                }
+                Some((first, fault)) => return Err(self.refusal(target, bundle.record_bytes(first), deadline, &fault)),
+            }
+        }
+        bundle.clear();
         Ok(())
     }
 
@@ -100,20 +138,12 @@ impl Producer {
     pub(crate) fn refusal(
         &self,
         target: &TopicPartition,
-        record: Option<&RecordView<'_>>,
+        record_bytes: Option<usize>,
         deadline: &Deadline,
         fault: &Fault,
     ) -> Error {
         if kind_of(fault.code) == ErrorKind::Limit {
-            let size = record.map_or_else(
-                || "a record".into(),
-                |record| {
-                    let bytes = record.key.map_or(0, <[u8]>::len)
-                        + record.value.map_or(0, <[u8]>::len)
-                        + record.raw_headers().len();
-                    format!("a record of {bytes} bytes")
-                },
-            );
+            let size = record_bytes.map_or_else(|| "a record".into(), |bytes| format!("a record of {bytes} bytes"));
             return Error::new(
                 ErrorKind::Limit,
                 format!(
@@ -139,7 +169,7 @@ impl Producer {
         let append = appends.get(refused.append)?;
         let batch = append.records.build(0).ok()?;
         let record = (refused.record < batch.len()).then(|| batch.get(refused.record));
-        Some(self.refusal(&append.target, record.as_ref(), deadline, &Fault::of(refused.code)))
+        Some(self.refusal(&append.target, record.as_ref().map(byte_len), deadline, &Fault::of(refused.code)))
     }
 
     /// Where the unit's records went, when each was answered.

@@ -100,7 +100,8 @@ struct Kept {
 ///     key: Makes the bytes of a key.
 ///     value: Makes the bytes of a value; the method of a `RecordEncoder` is not called but used.
 ///     has_raw_keys: Whether `key` leaves bytes and text as they are.
-///     receipt: Makes a receipt, a future with the method ``deliver``, of ``(channel, key, value)``.
+///     receipt: Makes a receipt, a future with the method ``deliver``, of ``(channel, key, value)``, which it keeps as
+///         ``_message``. It must hold itself once somebody has ended it or waits for it.
 ///     unless: Collections; while one of them is not empty, `send` leaves everything to others.
 ///
 /// Raises:
@@ -108,7 +109,7 @@ struct Kept {
 ///
 /// Signature:
 ///     __new__(belt: Belt, topic: str, channel: Any, key: Callable[[Any], bytes], value: Callable[[Any], bytes], *,
-///         has_raw_keys: bool, receipt: Callable[[tuple[Any, Any, Any]], Any], unless: Sequence[Sized]) -> Sender
+///         has_raw_keys: bool, receipt: Callable[[tuple[Any, Any, Any]], Any], unless: Sequence[Any]) -> Sender
 #[pyclass(frozen, module = "beltline._native")]
 pub struct Sender {
     belt: Py<Belt>,
@@ -142,8 +143,8 @@ impl Sender {
         Ok(Sender { belt, topic, channel, key, value, receipt, unless, kept: Guarded::new(Kept::default()) })
     }
 
-    /// Puts a record into the outbox and returns its receipt. None: nothing was done, because the general way is needed:
-    /// for a null value, in another thread, while somebody listens, and where it fails, which the general way explains.
+    /// Puts a record into the outbox and returns its receipt. None: nothing was done, for the general way is needed,
+    /// for a null value, in another thread, while somebody listens, or to explain what fails.
     ///
     /// Signature: (key: Any, value: Any) -> Any
     fn send(&self, py: Python<'_>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyAny>>> {
@@ -188,7 +189,7 @@ impl Sender {
 }
 
 impl Sender {
-    /// The receipt of the record before, if nobody holds it and nothing has happened to it, else a new one.
+    /// The receipt of the record before, if nobody holds it, else a new one.
     fn receipt_for(
         &self,
         py: Python<'_>,
@@ -198,11 +199,9 @@ impl Sender {
     ) -> PyResult<Py<PyAny>> {
         let message = PyTuple::new(py, [self.channel.bind(py), key, value])?;
         let unheld = last.and_then(|last| self.belt.get().try_enter(py)?.take_back(py, &last));
-        if let Some(receipt) = unheld.map(|receipt| receipt.into_bound(py))
-            && !receipt.call_method0(intern!(py, "done"))?.is_truthy()?
-        {
-            receipt.setattr(intern!(py, "_message"), message)?;
-            return Ok(receipt.unbind());
+        if let Some(receipt) = unheld {
+            receipt.setattr(py, intern!(py, "_message"), message)?;
+            return Ok(receipt);
         }
         self.receipt.call1(py, (message,))
     }

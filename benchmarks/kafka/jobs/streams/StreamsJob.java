@@ -6,10 +6,14 @@ import java.io.UncheckedIOException;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
 import java.util.Properties;
 import java.util.StringJoiner;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.common.serialization.Deserializer;
 import org.apache.kafka.common.serialization.Serde;
 import org.apache.kafka.common.serialization.Serdes;
@@ -34,7 +38,9 @@ import org.apache.kafka.streams.state.Stores;
  */
 public final class StreamsJob {
     private static final ObjectMapper JSON = new ObjectMapper();
-    private static final long PATIENCE_S = 300;
+    private static final String SERVERS = System.getenv("BELTLINE_TEST_KAFKA");
+    private static final int PARTITIONS = 4;
+    private static final long PATIENCE_S = 100;
 
     private record Order(
             @JsonProperty("account") String account,
@@ -70,7 +76,13 @@ public final class StreamsJob {
     public static void main(String[] words) throws Exception {
         String job = words[0], guarantee = words[1], topic = words[2], out = words[3];
         long count = Long.parseLong(words[4]);
-        new StreamsJob(job, topic, out + "-warming", count).run(guarantee);
+        // What is written to warm up goes to a topic of its own.
+        String warming = out + "-warming";
+        try (Admin admin = Admin.create(Map.of("bootstrap.servers", SERVERS))) {
+            admin.createTopics(List.of(new NewTopic(warming, PARTITIONS, (short) 1))).all().get();
+            new StreamsJob(job, topic, warming, count).run(guarantee);
+            admin.deleteTopics(List.of(warming)).all().get();
+        }
         System.out.println(new StreamsJob(job, topic, out, count).run(guarantee));
     }
 
@@ -93,7 +105,7 @@ public final class StreamsJob {
     private Properties settings(String guarantee, File folder) {
         Properties settings = new Properties();
         settings.put(StreamsConfig.APPLICATION_ID_CONFIG, out + "-streams");
-        settings.put(StreamsConfig.BOOTSTRAP_SERVERS_CONFIG, System.getenv("BELTLINE_TEST_KAFKA"));
+        settings.put(StreamsConfig.BOOTSTRAP_SERVERS_CONFIG, SERVERS);
         settings.put(StreamsConfig.STATE_DIR_CONFIG, folder.getPath());
         settings.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, 100);
         settings.put(StreamsConfig.NUM_STREAM_THREADS_CONFIG, 1);

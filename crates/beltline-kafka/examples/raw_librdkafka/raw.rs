@@ -193,7 +193,7 @@ impl Producer {
                 let failed = sys::rd_kafka_produce(
                     self.topic,
                     -1,
-                    sys::RD_KAFKA_MSG_F_COPY as i32,
+                    sys::RD_KAFKA_MSG_F_COPY,
                     value.as_ptr() as *mut c_void,
                     value.len(),
                     key.as_ptr().cast(),

@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "calls into C")]
 
 use std::ffi::{c_int, c_void};
+use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -38,6 +39,26 @@ impl TopicHandle {
 
     pub(crate) fn raw(&self) -> *mut sys::rd_kafka_topic_t {
         self.pointer.as_ptr()
+    }
+
+    /// Queues records with one call, from number `from` of the bundle on; their bytes are copied. What comes back is the
+    /// first one that was not taken; when the queue was full, none behind it was taken either.
+    pub(crate) fn produce_all(&self, partition: u32, bundle: &mut Bundle<'_>, from: usize) -> Option<(usize, Fault)> {
+        let messages = bundle.messages.get_mut(from..)?;
+        let (count, flags) = (messages.len(), sys::RD_KAFKA_MSG_F_COPY as c_int);
+        // SAFETY: so many messages, whose keys and values are null or alive as long as the bundle; the call copies them
+        // and writes nothing but the codes.
+        let taken = unsafe {
+            let pointer = messages.as_mut_ptr();
+            sys::rd_kafka_produce_batch(self.raw(), partition as i32, flags, pointer, count as c_int)
+        };
+        if taken as usize == count {
+            return None;
+        }
+        // SAFETY: the codes lie in our own array; read as numbers, see the rules of `raw`.
+        let code = |message: &sys::rd_kafka_message_t| Code(unsafe { (&raw const message.err).cast::<i32>().read() });
+        let codes = messages.iter().map(code).enumerate();
+        codes.into_iter().find(|(_, code)| code.is_error()).map(|(index, code)| (from + index, Fault::of(code)))
     }
 
     /// Queues one record, whose bytes are copied; a timestamp of 0 is the time of this call. `tag` comes back with the
@@ -88,6 +109,55 @@ impl Drop for TopicHandle {
     fn drop(&mut self) {
         // SAFETY: ours, given back once, before the handle it came from.
         unsafe { sys::rd_kafka_topic_destroy(self.raw()) };
+    }
+}
+
+/// Records of one partition with nothing but key and value.
+#[derive(Default)]
+pub(crate) struct Bundle<'a> {
+    messages: Vec<sys::rd_kafka_message_t>,
+    records: PhantomData<RecordView<'a>>,
+}
+
+impl<'a> Bundle<'a> {
+    /// Most records handed over at once: enough that the call itself costs nothing.
+    pub(crate) const MOST: usize = 1024;
+
+    /// Whether a record has nothing that a bundle cannot carry; its time is then that of the call.
+    #[inline]
+    pub(crate) fn takes(record: &RecordView<'_>) -> bool {
+        record.timestamp <= 0 && record.raw_headers().is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.messages.clear();
+    }
+
+    /// Bytes of key and value of a record.
+    pub(crate) fn record_bytes(&self, index: usize) -> Option<usize> {
+        self.messages.get(index).map(|message| message.key_len + message.len)
+    }
+
+    /// Adds a record; `tag` comes back with the delivery.
+    #[inline]
+    pub(crate) fn push(&mut self, record: &RecordView<'a>, tag: usize) {
+        let (key, key_len) = parts(record.key);
+        let (payload, len) = parts(record.value);
+        self.messages.push(sys::rd_kafka_message_t {
+            err: sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR,
+            rkt: std::ptr::null_mut(),
+            partition: 0,
+            payload: payload.cast_mut(),
+            len,
+            key: key.cast_mut(),
+            key_len,
+            offset: 0,
+            _private: tag as *mut c_void,
+        });
     }
 }
 
