@@ -28,7 +28,7 @@ from workers import Workers, missing_engine  # noqa: E402
 LONG_FILES = ("test_faust.py", "test_demo.py")
 
 #: Modules that are played on the endpoint too. The others need Kafka's listeners, several nodes, sessions of two
-#: seconds (the endpoint takes six at least, as Kafka does unless it is told otherwise), or records of open transactions.
+#: seconds (the endpoint takes six at least, as Kafka does unless told otherwise), or records of open transactions.
 ON_BOTH = ("test_bad_input", "test_interop", "test_topics", "test_words")
 
 
