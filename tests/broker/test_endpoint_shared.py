@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import json
 import os
 import random
 import re
@@ -71,12 +70,12 @@ def numbers(project: Any) -> dict[str, list[int]]:
     """Return what was counted by key, in the order of the log."""
     found: dict[str, list[int]] = collections.defaultdict(list)
     for one in clients(project).read("counted"):
-        found[json.loads(one.key)].append(int(json.loads(one.value).split()[0]))
+        found[one.key.decode().strip('"')].append(int(one.value.decode().strip('"').split()[0]))
     return found
 
 
 def who_counted(project: Any) -> set[int]:
-    return {int(json.loads(one.value).split()[1]) for one in clients(project).read("counted")}
+    return {int(one.value.decode().strip('"').split()[1]) for one in clients(project).read("counted")}
 
 
 def wait_until_counted(project: Any, records: int, workers: list[Any]) -> dict[str, list[int]]:
