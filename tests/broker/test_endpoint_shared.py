@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-import json
+import os
 import random
 import re
 import signal
@@ -70,12 +70,12 @@ def numbers(project: Any) -> dict[str, list[int]]:
     """Return what was counted by key, in the order of the log."""
     found: dict[str, list[int]] = collections.defaultdict(list)
     for one in clients(project).read("counted"):
-        found[json.loads(one.key)].append(int(json.loads(one.value).split()[0]))
+        found[one.key.decode().strip('"')].append(int(one.value.decode().strip('"').split()[0]))
     return found
 
 
 def who_counted(project: Any) -> set[int]:
-    return {int(json.loads(one.value).split()[1]) for one in clients(project).read("counted")}
+    return {int(one.value.decode().strip('"').split()[1]) for one in clients(project).read("counted")}
 
 
 def wait_until_counted(project: Any, records: int, workers: list[Any]) -> dict[str, list[int]]:
@@ -88,7 +88,8 @@ def wait_until_counted(project: Any, records: int, workers: list[Any]) -> dict[s
                 last[one.key] = int(one.value)
             if sum(last.values()) >= records:
                 return numbers(project)
-        except Exception as error:  # noqa: BLE001 - the endpoint moves to another process now and then
+        except Exception as error:
+            # The endpoint moves to another process now and then.
             last = {"error": str(error)}  # type: ignore[dict-item]
         assert time.monotonic() < deadline, (last, *(worker.output[-3000:] for worker in workers))
         time.sleep(0.3)
@@ -206,8 +207,6 @@ def test_several_workers_of_one_command(counts: Any) -> None:
     assert who_counted(counts) <= pids
     assert len(who_counted(counts)) > 1
     victim = min(pids)
-    import os
-
     os.kill(victim, signal.SIGKILL)
     parent.wait_for("died: killed by SIGKILL; it is started again")
     parent.wait_for("the app runs", 4)
@@ -218,7 +217,10 @@ def test_several_workers_of_one_command(counts: Any) -> None:
 
 
 def test_workers_that_cannot_start_end_the_whole(counts: Any) -> None:
-    counts.write("broken.py", "import beltline\napp = beltline.App('broken')\n\n@app.task\nasync def t():\n    raise SystemError('no')\n")
+    counts.write(
+        "broken.py",
+        "import beltline\napp = beltline.App('broken')\n\n@app.task\nasync def t():\n    raise SystemError('no')\n",
+    )
     parent = counts.start("worker", "--workers", "2", app="broken")
     assert parent.end() == 1
     assert "3 times in a row; all workers stop" in parent.output

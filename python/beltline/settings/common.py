@@ -65,8 +65,8 @@ class CommonSettings(SettingsBase):
         env="BELTLINE_ENDPOINT",
         effect=Effect.EMBEDDED,
         doc="Whether the process that holds the data directory listens for Kafka's protocol on a port of this machine, "
-        "for a second worker, `beltline send` and Kafka's tools; other processes attach to it by themselves and take over when "
-        "it ends. Off, a process wants the directory alone. See docs/endpoint.md.",
+        "for a second worker, `beltline send` and Kafka's tools; other processes attach to it by themselves and take "
+        "over when it ends. Off, a process wants the directory alone. See docs/endpoint.md.",
     )
     endpoint_port = Setting(
         integer,

@@ -65,8 +65,9 @@ def end_with_parent() -> None:
 class Several:
     """Runs children until Ctrl-C, SIGTERM, or until they have all ended.
 
-    A child that dies is named with its exit code and started again; one that dies three times in a row within ten seconds of
-    its start ends the whole, because the next start would not go better. One that ends by itself with code 0 stays ended.
+    A child that dies is named with its exit code and started again; one that dies three times in a row within ten
+    seconds of its start ends the whole, because the next start would not go better. One that ends by itself with code
+    0 stays ended.
 
     Args:
         commands: One command line per child.

@@ -30,8 +30,9 @@ WEB_OPTIONS = {"web_port": "-p/--web-port", "web_bind": "-b/--web-bind", "web_ho
     type=click.IntRange(1, 256),
     default=1,
     show_default=True,
-    help="Run so many processes, which share the partitions; their lines begin with worker-0, worker-1 and so on. One that "
-    "dies is started again, unless it dies three times in a row at its start. Health ports count up from health_port.",
+    help="Run so many processes, which share the partitions; their lines begin with worker-0, worker-1 and so on. One "
+    "that dies is started again, unless it dies three times in a row at its start. Health ports count up from "
+    "health_port.",
 )
 @click.option("--worker-number", type=int, hidden=True)
 @click.option("--console-port", type=int, hidden=True)
