@@ -162,6 +162,7 @@ impl World {
             protocol_type: Arc::from("consumer"),
             protocols: vec![(Arc::from("range"), Bytes::from_static(b"m"))],
             requires_known_member: self.knows_first,
+            gathers: true,
             can_skip_assignment: false,
             fresh_member_id: Arc::from(format!("member-{fresh:x}")),
         };
