@@ -9,13 +9,15 @@ import asyncio
 import os
 import sys
 import tempfile
+import time
 
 import beltline as bl
 from meter import Meter
 
 JOB, GUARANTEE, TOPIC, OUT, COUNT = *sys.argv[1:5], int(sys.argv[5])
 #: Longer than any run takes.
-PATIENCE_S = 600
+PATIENCE_S = 200
+LOOK_S = 0.005
 
 app = bl.App(
     f"{OUT}-app",
@@ -50,28 +52,33 @@ orders = app.topic(TOPIC, value_type=Order)
 sums = app.topic(OUT, value_type=Sum)
 counts = app.Table("counts", default=int) if JOB == "count" else None
 meter = Meter()
-pieces = 0
+pieces = seen = 0
 
 
 @app.agent(orders)
 async def work(stream):
     """Do the job, and note when the first event came."""
-    global pieces
+    global pieces, seen
     counts_them, sends = JOB == "count", JOB == "produce"
     async for order in stream:
-        if not pieces:
+        if not seen:
             meter.begin()
         if counts_them:
             counts[order.account] += 1
         elif sends:
             sums.send_soon(key=order.account, value=Sum(account=order.account, total=order.amount * order.qty))
         pieces += order.qty
+        seen += 1
 
 
 async def main() -> None:
     """Work until everything is done and committed, and report."""
     await app.start()
     await app.wait_ready()
+    # Not `wait_idle` from the start: it commits as often as it can, and commits are to be 100 ms apart.
+    deadline = time.monotonic() + PATIENCE_S
+    while seen < COUNT and time.monotonic() < deadline:
+        await asyncio.sleep(LOOK_S)
     await app.wait_idle(timeout=PATIENCE_S)
     meter.end()
     totals = {"pieces": pieces} if counts is None else dict(counts.items())
