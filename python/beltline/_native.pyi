@@ -79,6 +79,7 @@ class Belt:
         sync: Literal["always", "interval", "never"] = "interval",
         sync_interval_ms: int = 1000,
         manual_clock: bool = False,
+        endpoint_port: int | None = None,
         kafka: dict[str, Any] | None = None,
     ) -> None:
         """Takes the data directory and opens its log and store; ``None`` keeps everything in memory.
@@ -88,12 +89,21 @@ class Belt:
             sync: When the log reaches the disk itself: with every commit, every `sync_interval_ms`, or when the
                 operating system likes. A killed process loses nothing with any of them, a power failure may.
             manual_clock: Time stands still until `advance`; only with ``directory=None``.
+            endpoint_port: Share the directory: serve its log at this port of this machine (0 takes a free one), or attach to
+                the process that does and take its place when it ends. ``None`` wants the directory alone.
             kafka: Options by librdkafka's names, with the prefix ``consumer.`` or ``producer.`` for one of the two, and
                 with the prefix ``beltline.`` for ours: the belt is there, and the directory has copies of tables only.
 
         Raises:
-            DataDirectoryError: The directory is held, foreign, read-only, or of a newer format.
+            DataDirectoryError: The directory is held by a process that does not answer or is not to be shared with, foreign,
+                read-only, or of a newer format.
+            ImproperlyConfigured: The port is taken.
             CorruptLogError: The log's own index makes no sense.
+        """
+
+    def endpoint(self) -> tuple[str | None, str | None]:
+        """Returns where the endpoint of a shared directory listens, and the process that holds the directory; None for an
+        endpoint that is not there, and for a holder that is this process.
         """
 
     def serve(self, port: int = 0) -> str:
