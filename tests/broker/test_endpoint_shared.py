@@ -60,7 +60,7 @@ def clients(project: Any) -> Clients:
 
 def feed(project: Any, records: int, first: int = 0) -> None:
     address = (project.directory / "counts-data" / "endpoint").read_text().splitlines()[0]
-    producer = Producer({"bootstrap.servers": address, "enable.idempotence": True})
+    producer = Producer({"bootstrap.servers": address, "enable.idempotence": True, "partitioner": "murmur2_random"})
     for number in range(first, first + records):
         producer.produce("given", b"x", key=f"k{number % KEYS}")
     assert producer.flush(PATIENCE_S) == 0

@@ -71,14 +71,14 @@ pub fn open(path: &Path, options: AttachOptions) -> Result<Opened> {
             let mut options = options;
             // Stable over restarts, so that a worker that comes back ends the transaction it left open.
             options.kafka.transactional_id = Some(format!("{}-{}", options.kafka.group_id, place.identity()?));
-            match guest(path, endpoint, &options) {
+            match guest(path, endpoint.clone(), &options) {
                 Ok(guest) => {
                     let store_path = place.store_path();
                     let log = SharedLog::attached(path, options, clock, guest);
                     return Ok(Opened { log, store_path, place: Some(place) });
                 }
-                // It may have ended just now, and then the directory is free.
-                Err(error) if DataDirectory::holder(path).is_some() => return Err(error),
+                // Unless it has ended meanwhile: then the directory is free, or another has it.
+                Err(error) if Endpoint::find(path).as_ref() == Some(&endpoint) => return Err(error),
                 Err(_) => return open(path, options),
             }
         }
