@@ -54,6 +54,8 @@ pub(crate) struct HostMember {
     /// Told to go, and not let go yet.
     revoking: BTreeSet<TopicPartition>,
     standby: Numbers,
+    /// What this member has divided as the leader, with the numbers of partitions; empty for others.
+    divided: BTreeMap<Arc<str>, u32>,
     events: VecDeque<GroupEvent>,
     /// How often something was called lost.
     losses: u64,
@@ -75,6 +77,7 @@ impl HostMember {
             owned: BTreeSet::new(),
             revoking: BTreeSet::new(),
             standby: Numbers::new(),
+            divided: BTreeMap::new(),
             events: VecDeque::new(),
             losses: 0,
         }
@@ -132,13 +135,23 @@ impl HostMember {
                     // The others wait until everything is let go.
                     Ok(()) | Err(Denied::RebalanceInProgress) if !self.revoking.is_empty() => return Ok(false),
                     Err(Denied::RebalanceInProgress) => self.ask_to_join(&group),
-                    Ok(()) if self.wants_join => self.ask_to_join(&group),
+                    Ok(()) if self.wants_join || self.has_grown()? => self.ask_to_join(&group),
                     Ok(()) => return Ok(false),
                     Err(_) => self.lose(),
                 }
             }
         }
         Ok(true)
+    }
+
+    /// Whether a topic has got partitions that nobody was given yet; it is the leader who looks, as in any client of Kafka.
+    fn has_grown(&self) -> Result<bool> {
+        for (topic, partitions) in &self.divided {
+            if self.context.log.topic(topic)?.is_some_and(|info| info.partitions > *partitions) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn membership(&self, group: &Arc<str>) -> Membership {
@@ -214,6 +227,7 @@ impl HostMember {
         }
         self.member_id = joined.member_id.clone();
         self.generation = joined.generation;
+        self.divided.clear();
         let assignments =
             if joined.leader == joined.member_id { self.assign(group, &joined)? } else { BTreeMap::new() };
         let membership = self.membership(group);
@@ -225,7 +239,7 @@ impl HostMember {
     }
 
     /// The leader's decision.
-    fn assign(&self, group: &Arc<str>, joined: &Joined) -> Result<BTreeMap<Arc<str>, Bytes>> {
+    fn assign(&mut self, group: &Arc<str>, joined: &Joined) -> Result<BTreeMap<Arc<str>, Bytes>> {
         let strange = || {
             let message = format!(
                 "the group {group} has a member that another version of beltline made and that is not understood here; \
@@ -246,6 +260,7 @@ impl HostMember {
             let user_data = message.user_data.map(|data| data.to_vec()).unwrap_or_default();
             views.push(MemberView { id: id.to_string(), user_data, topics: wanted });
         }
+        self.divided.clone_from(&topics);
         let topics: Vec<(Arc<str>, u32)> = topics.into_iter().collect();
         let decided = self.assignor.assign(&topics, &views).ok_or_else(strange)?;
         let one = |assignment: beltline_log::assignment::Assignment| {
