@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import os
 import random
 import re
@@ -53,13 +54,25 @@ def start(project: Any) -> Any:
     return project.start("worker", app="counts")
 
 
+def endpoint(project: Any) -> tuple[str, int]:
+    """Return the address and the process of whoever holds the directory; waits until there is one that lives."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError, IndexError):
+            address, _, pid = (project.directory / "counts-data" / "endpoint").read_text().splitlines()
+            os.kill(int(pid), 0)
+            return address, int(pid)
+        assert time.monotonic() < deadline, "nobody holds the directory"
+        time.sleep(0.05)
+
+
 def clients(project: Any) -> Clients:
     """Return a witness at the endpoint of whoever holds the directory now."""
-    return Clients((project.directory / "counts-data" / "endpoint").read_text().splitlines()[0])
+    return Clients(endpoint(project)[0])
 
 
 def feed(project: Any, records: int, first: int = 0) -> None:
-    address = (project.directory / "counts-data" / "endpoint").read_text().splitlines()[0]
+    address, _ = endpoint(project)
     producer = Producer({"bootstrap.servers": address, "enable.idempotence": True, "partitioner": "murmur2_random"})
     for number in range(first, first + records):
         producer.produce("given", b"x", key=f"k{number % KEYS}")
@@ -142,8 +155,8 @@ def test_totals_are_exact_while_workers_and_owners_are_killed(counts: Any) -> No
     feed(counts, 8000)
     for _ in range(5):
         time.sleep(chosen.uniform(0.2, 1.5))
-        held = (counts.directory / "counts-data" / "endpoint").read_text().splitlines()[2]
-        owners = [number for number, worker in enumerate(workers) if str(worker.process.pid) == held]
+        _, held = endpoint(counts)
+        owners = [number for number, worker in enumerate(workers) if worker.process.pid == held]
         number = owners[0] if owners and chosen.random() < 0.5 else chosen.randrange(3)
         workers[number].process.kill()
         workers[number].end()
@@ -161,8 +174,8 @@ def test_at_least_once_loses_nothing_when_the_owner_is_killed(counts: Any) -> No
         worker.wait_for("the app runs")
     feed(counts, 4000)
     time.sleep(0.5)
-    held = (counts.directory / "counts-data" / "endpoint").read_text().splitlines()[2]
-    killed, left = (owner, other) if str(owner.process.pid) == held else (other, owner)
+    _, held = endpoint(counts)
+    killed, left = (owner, other) if owner.process.pid == held else (other, owner)
     killed.process.kill()
     killed.end()
     found = wait_until_counted(counts, 4000, [left])
@@ -190,11 +203,10 @@ def test_an_endpoint_that_nobody_listens_at_is_not_believed(counts: Any) -> None
     owner.wait_for("the app runs")
     owner.process.kill()
     owner.end()
-    left = counts.directory / "counts-data" / "endpoint"
-    assert left.exists()
+    assert (counts.directory / "counts-data" / "endpoint").exists()
     second = start(counts)
     second.wait_for("the app runs")
-    assert second.process.pid == int(left.read_text().splitlines()[2])
+    assert endpoint(counts)[1] == second.process.pid
     assert second.stop() == 0
 
 
