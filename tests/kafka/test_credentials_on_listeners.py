@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from beltline.auth import Credentials, OAuthCredentials, SASLCredentials, SSLCredentials
+from beltline.exceptions import ImproperlyConfigured
 from beltline.settings import Settings
 from beltline.settings.librdkafka import kafka_options
 from confluent_kafka import Consumer, KafkaException, Producer
@@ -150,5 +151,6 @@ def test_certificates_that_are_not_to_be_trusted(broker: Description) -> None:
     assert "verif" in refusal(broker, "EXPIRED", ssl_context=ssl_context(broker))
     assert "verif" in refusal(broker, "TLS", ssl_context=SSLCredentials(cafile=keys.stranger))
     files = {"cafile": keys.authority, "certfile": keys.expired_client, "keyfile": keys.expired_client_key}
-    assert refusal(broker, "MTLS", ssl_context=SSLCredentials(**files))
+    with pytest.raises(ImproperlyConfigured, match="certfile .* ran out on"):
+        refusal(broker, "MTLS", ssl_context=SSLCredentials(**files))
     assert refusal(broker, "MTLS", ssl_context=ssl_context(broker))

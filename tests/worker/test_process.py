@@ -307,7 +307,8 @@ def test_tasks_timers_and_services_run_and_stop_with_the_worker(project: Any) ->
     assert "service ends" in worker.output
 
 
-def test_a_second_worker_learns_who_holds_the_data_directory(project: Any) -> None:
+def test_a_second_worker_learns_who_holds_a_data_directory_that_is_not_shared(project: Any) -> None:
+    project.environment["BELTLINE_ENDPOINT"] = "0"
     first = project.start("worker")
     first.wait_for("ready")
     second = project.start("worker")
