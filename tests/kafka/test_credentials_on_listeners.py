@@ -151,6 +151,6 @@ def test_certificates_that_are_not_to_be_trusted(broker: Description) -> None:
     assert "verif" in refusal(broker, "EXPIRED", ssl_context=ssl_context(broker))
     assert "verif" in refusal(broker, "TLS", ssl_context=SSLCredentials(cafile=keys.stranger))
     files = {"cafile": keys.authority, "certfile": keys.expired_client, "keyfile": keys.expired_client_key}
-    with pytest.raises(ImproperlyConfigured, match="certfile .* ran out on"):
+    with pytest.raises(ImproperlyConfigured, match=r"certfile .* ran out on"):
         refusal(broker, "MTLS", ssl_context=SSLCredentials(**files))
     assert refusal(broker, "MTLS", ssl_context=ssl_context(broker))
