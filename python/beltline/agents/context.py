@@ -70,7 +70,7 @@ class AgentTestContext(Agent[Any]):
             made.add_processor(self._keep_value)
         return made
 
-    async def on_crash(self, stream: Stream[Any], error: Exception) -> None:
+    async def on_crash(self, stream: Stream[Any], error: BaseException) -> None:
         """Let the error reach the test, whatever the agent's policy."""
         stream.get_active_stream().finish()
         self._error = error
