@@ -64,6 +64,7 @@ impl Cursor {
     }
 
     /// Tables show another shard; what is in hand stays as old as it is.
+    #[inline]
     pub fn move_to(&self, partition: u32) {
         self.in_hand.store(partition.into(), Ordering::Relaxed);
     }

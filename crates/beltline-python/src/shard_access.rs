@@ -85,9 +85,9 @@ impl Table {
     /// As [`Table::with`], for what changes the table: refused in the middle of an event that was taken back.
     #[inline]
     pub(crate) fn change<R>(&self, py: Python<'_>, work: impl FnOnce(&mut Inner, TableId, u32) -> R) -> PyResult<R> {
-        let changed = self.with(py, |inner, id, partitions| {
-            if inner.is_taken_back(py) { None } else { Some(work(inner, id, partitions)) }
-        })?;
+        let unless_taken_back =
+            |inner: &mut Inner, id, partitions| (!inner.is_taken_back(py)).then(|| work(inner, id, partitions));
+        let changed = self.with(py, unless_taken_back)?;
         changed.ok_or_else(|| taken_back(py))
     }
 
