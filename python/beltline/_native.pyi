@@ -89,22 +89,22 @@ class Belt:
             sync: When the log reaches the disk itself: with every commit, every `sync_interval_ms`, or when the
                 operating system likes. A killed process loses nothing with any of them, a power failure may.
             manual_clock: Time stands still until `advance`; only with ``directory=None``.
-            endpoint: Share the directory: serve its log as these arguments of `serve` say, or attach to the process that
-                does and take its place when it ends. With ``must_listen`` being False among them, a machine that gives no
-                port is no error. ``None`` wants the directory alone.
+            endpoint: Share the directory: serve its log as these arguments of `serve` say, or attach to the process
+                that does and take its place when it ends. With ``must_listen`` being False among them, a machine that
+                gives no port is no error. ``None`` wants the directory alone.
             kafka: Options by librdkafka's names, with the prefix ``consumer.`` or ``producer.`` for one of the two, and
                 with the prefix ``beltline.`` for ours: the belt is there, and the directory has copies of tables only.
 
         Raises:
-            DataDirectoryError: The directory is held by a process that does not answer or is not to be shared with, foreign,
-                read-only, or of a newer format.
+            DataDirectoryError: The directory is held by a process that does not answer or is not to be shared with,
+                foreign, read-only, or of a newer format.
             ImproperlyConfigured: The port is taken.
             CorruptLogError: The log's own index makes no sense.
         """
 
     def endpoint(self) -> tuple[str | None, str | None]:
-        """Returns where the endpoint of a shared directory listens, and the process that holds the directory; None for an
-        endpoint that is not there, and for a holder that is this process.
+        """Returns where the endpoint of a shared directory listens, and the process that holds the directory; None for
+        an endpoint that is not there, and for a holder that is this process.
         """
 
     def serve(
@@ -256,8 +256,8 @@ class Belt:
         on_delivery: DeliveryCallback | None = None,
         receipt: Any = None,
     ) -> None:
-        """Like `send`, from any thread: the record is queued and sent by the owner's next `turn`, unless the event that the
-        thread works on was taken back by then.
+        """Like `send`, from any thread: the record is queued and sent by the owner's next `turn`, unless the event that
+        the thread works on was taken back by then.
 
         Raises:
             BufferError: Too many records are queued.
@@ -538,7 +538,7 @@ class Message:
 
     @property
     def taken_back(self) -> bool:
-        """Whether it was taken back under exactly-once: it is delivered again, and what is still done with it is refused."""
+        """Whether it was taken back under exactly-once: it is delivered again, and nothing more may be done with it."""
 
     @property
     def timestamp(self) -> float:
@@ -557,7 +557,7 @@ class Message:
         """The bytes of the value; None is a tombstone."""
 
     def take_up(self) -> None:
-        """The running task works on this record from now on, without a stream: what it writes and sends belongs to it."""
+        """The running task works on this record from now on: what it writes and sends belongs to it."""
 
     def ack(self) -> bool:
         """The record is done. Returns False when it was done or given back before."""

@@ -50,7 +50,7 @@ class Skip(FaustPredicate):
 
 
 class EventTakenBack(FaustPredicate):
-    """Raised where a handler sends or writes in the middle of an event that was taken back; the event is delivered again.
+    """Raised where a handler sends or writes in the middle of an event that was taken back and is delivered again.
 
     Under exactly-once that happens when the handler awaited something, and meanwhile the commit was refused or the
     partition went to another worker. What the handler did before is gone, and what it does now would count twice.

@@ -1,7 +1,7 @@
 """A handler awaits while its event is taken back: what it does then is refused, and totals stay exact.
 
-The app shares its data directory with a belt that holds it. When that one ends, everything that the app was given is lost
-for a moment, and its open unit goes back to the last commit.
+The app shares its data directory with a belt that holds it. When that one ends, everything that the app was given is
+lost for a moment, and its open unit goes back to the last commit.
 """
 
 from __future__ import annotations

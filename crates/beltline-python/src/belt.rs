@@ -147,15 +147,15 @@ impl Belt {
     ///     sync: When the log reaches the disk itself: with every commit, every `sync_interval_ms`, or when the
     ///         operating system likes. A killed process loses nothing with any of them, a power failure may.
     ///     manual_clock: Time stands still until `advance`; only with ``directory=None``.
-    ///     endpoint: Share the directory: serve its log as these arguments of `serve` say, or attach to the process that
-    ///         does and take its place when it ends. With ``must_listen`` being False among them, a machine that gives no
-    ///         port is no error. ``None`` wants the directory alone.
+    ///     endpoint: Share the directory: serve its log as these arguments of `serve` say, or attach to the process
+    ///         that does and take its place when it ends. With ``must_listen`` being False among them, a machine that
+    ///         gives no port is no error. ``None`` wants the directory alone.
     ///     kafka: Options by librdkafka's names, with the prefix ``consumer.`` or ``producer.`` for one of the two, and
     ///         with the prefix ``beltline.`` for ours: the belt is there, and the directory has copies of tables only.
     ///
     /// Raises:
-    ///     DataDirectoryError: The directory is held by a process that does not answer or is not to be shared with, foreign,
-    ///         read-only, or of a newer format.
+    ///     DataDirectoryError: The directory is held by a process that does not answer or is not to be shared with,
+    ///         foreign, read-only, or of a newer format.
     ///     ImproperlyConfigured: The port is taken.
     ///     CorruptLogError: The log's own index makes no sense.
     ///
@@ -197,8 +197,8 @@ impl Belt {
         Ok(())
     }
 
-    /// Returns where the endpoint of a shared directory listens, and the process that holds the directory; None for an
-    /// endpoint that is not there, and for a holder that is this process.
+    /// Returns where the endpoint of a shared directory listens, and the process that holds the directory; None for
+    /// an endpoint that is not there, and for a holder that is this process.
     ///
     /// Signature: () -> tuple[str | None, str | None]
     fn endpoint(&self, py: Python<'_>) -> PyResult<(Option<String>, Option<String>)> {
@@ -491,8 +491,8 @@ impl Belt {
         Ok(partition)
     }
 
-    /// Like `send`, from any thread: the record is queued and sent by the owner's next `turn`, unless the event that the
-    /// thread works on was taken back by then.
+    /// Like `send`, from any thread: the record is queued and sent by the owner's next `turn`, unless the event that
+    /// the thread works on was taken back by then.
     ///
     /// Raises:
     ///     BufferError: Too many records are queued.

@@ -121,7 +121,7 @@ impl Message {
         self.settled.load(Ordering::Relaxed)
     }
 
-    /// Whether it was taken back under exactly-once: it is delivered again, and what is still done with it is refused.
+    /// Whether it was taken back under exactly-once: it is delivered again, and nothing more may be done with it.
     ///
     /// Signature: () -> bool
     #[getter]
@@ -130,7 +130,7 @@ impl Message {
         Ok(inner.core().is_some_and(|core| core.is_taken_back(self.ticket.epoch())))
     }
 
-    /// The running task works on this record from now on, without a stream: what it writes and sends belongs to it.
+    /// The running task works on this record from now on: what it writes and sends belongs to it.
     ///
     /// Signature: () -> None
     fn take_up(&self, py: Python<'_>) -> PyResult<()> {

@@ -156,7 +156,8 @@ class AgentTestContext(Agent[Any]):
 
     async def _until_processed(self) -> None:
         turns = 0
-        while self._tasks and not self.is_idle():
+        # Before its tasks have run for the first time there is no stream that could be busy.
+        while self._tasks and not (len(self.streams) == self.concurrency and self.is_idle()):
             turns += 1
             await asyncio.sleep(0 if turns < EAGER_TURNS else PATIENT_SLEEP_S)
         # The task has ended, but its last callbacks have not run yet.
