@@ -241,6 +241,7 @@ class Belt:
         Raises:
             ImproperlyConfigured: A topic that was not declared, or a partition it has not.
             BufferError: The outbox is full; let the loop run, then repeat.
+            EventTakenBack: In the middle of an event that was taken back.
         """
 
     def send_threadsafe(
@@ -255,7 +256,8 @@ class Belt:
         on_delivery: DeliveryCallback | None = None,
         receipt: Any = None,
     ) -> None:
-        """Like `send`, from any thread: the record is queued and sent by the owner's next `turn`.
+        """Like `send`, from any thread: the record is queued and sent by the owner's next `turn`, unless the event that
+        the thread works on was taken back by then.
 
         Raises:
             BufferError: Too many records are queued.
@@ -535,6 +537,10 @@ class Message:
         """The partition of the topic."""
 
     @property
+    def taken_back(self) -> bool:
+        """Whether it was taken back under exactly-once: it is delivered again, and nothing more may be done with it."""
+
+    @property
     def timestamp(self) -> float:
         """Seconds since the epoch, as Faust has it."""
 
@@ -549,6 +555,9 @@ class Message:
     @property
     def value(self) -> bytes | None:
         """The bytes of the value; None is a tombstone."""
+
+    def take_up(self) -> None:
+        """The running task works on this record from now on: what it writes and sends belongs to it."""
 
     def ack(self) -> bool:
         """The record is done. Returns False when it was done or given back before."""

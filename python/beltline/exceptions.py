@@ -11,6 +11,7 @@ __all__ = [
     "CorruptLogError",
     "DataDirectoryError",
     "DecodeError",
+    "EventTakenBack",
     "FaustError",
     "FaustPredicate",
     "FaustWarning",
@@ -46,6 +47,16 @@ class FaustPredicate(BaseException):
 
 class Skip(FaustPredicate):
     """Raised in a stream processor: the event is done, the next one please."""
+
+
+class EventTakenBack(FaustPredicate):
+    """Raised where a handler sends or writes in the middle of an event that was taken back and is delivered again.
+
+    Under exactly-once that happens when the handler awaited something, and meanwhile the commit was refused or the
+    partition went to another worker. What the handler did before is gone, and what it does now would count twice.
+    Agents and handlers that let it pass go on with the next event, which is no failure. ``except Exception`` does not
+    catch it; a program that iterates a stream of its own may catch it, and ask for the next event.
+    """
 
 
 class SecurityError(BeltlineError):

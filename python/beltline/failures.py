@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from ._native import Message
-from .exceptions import CorruptLogError, ImproperlyConfigured, StorageError
+from .exceptions import CorruptLogError, EventTakenBack, ImproperlyConfigured, StorageError
 from .policies import DeadLetter, Fail, Failure, Retry, final_policy, policy_of
 from .topics import Topic
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .policies import PolicyArgument
     from .streams.stream import Stream
 
-__all__ = ["ErrorDesk", "LetterBox", "decode_error_handler"]
+__all__ = ["SETTLED_ERRORS", "ErrorDesk", "LetterBox", "decode_error_handler", "was_taken_back"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +33,14 @@ BARREN_DELAY_S: Final = 0.01
 
 #: Errors after which nothing that the worker does would last.
 FATAL_ERRORS: Final = (StorageError, CorruptLogError)
+
+#: What a consumer gives to `ErrorDesk.settle`; an `asyncio.TaskGroup` of a handler wraps what is no `Exception`.
+SETTLED_ERRORS: Final = (Exception, EventTakenBack, BaseExceptionGroup)
+
+
+def was_taken_back(messages: Sequence[Any]) -> bool:
+    """Return whether records in hand were taken back, the oldest of which comes first; items in memory never are."""
+    return bool(messages) and getattr(messages[0], "taken_back", False)
 
 
 def failure_of(error: BaseException, handler: str, message: Any, attempts: int = 1) -> Failure:
@@ -93,17 +101,32 @@ class ErrorDesk:
         self._barren = 0
         self._runs: OrderedDict[tuple[str, int, int], int] = OrderedDict()
 
-    async def settle(self, stream: Stream[Any], error: Exception) -> None:
+    async def settle(self, stream: Stream[Any], error: BaseException) -> None:
         """Finish or give back the events that `stream` has in hand; returns when its consumer may go on.
 
+        Events that were taken back are delivered again, whatever their handler failed on: that is no failure.
+
         Raises:
-            Exception: `error` itself, when the worker has to stop. Nothing was acknowledged then.
+            BaseException: `error` itself, when the worker has to stop. Nothing was acknowledged then.
         """
+        try:
+            await self._settle(stream, error)
+        except EventTakenBack:
+            # While its dead letter waited for room.
+            stream.give_back()
+
+    async def _settle(self, stream: Stream[Any], error: BaseException) -> None:
         if self.app.has_failed or isinstance(error, FATAL_ERRORS):
             stream.give_back()
             self.app.fatal(error)
             raise error
         messages = stream.in_hand()
+        if isinstance(error, EventTakenBack) or was_taken_back(messages):
+            logger.debug("%s goes on with the next event: %r", self.name, error)
+            stream.give_back()
+            return
+        if not isinstance(error, Exception):
+            raise error
         if not messages:
             await self._settle_barren(error)
             return

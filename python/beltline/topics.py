@@ -317,7 +317,7 @@ class Topic(Channel):
         topic, raw = self._prepare(key, value, key_serializer, value_serializer)
         sent = self._future(key, value, partition, timestamp, headers, key_serializer, value_serializer, callback)
         session.send_now(topic, *raw, partition=partition, timestamp=timestamp, headers=headers, receipt=sent)
-        if session is not self._sender_of:
+        if session is not self._sender_of and session.is_owner():
             self._sender = session.sender(self)
             self._sender_of = session
         return sent

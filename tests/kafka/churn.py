@@ -216,6 +216,8 @@ class Churn:
             BROKER_SESSION_TIMEOUT=SESSION_S,
             BROKER_HEARTBEAT_INTERVAL=0.3,
             BROKER_COMMIT_EVERY=COMMIT_EVERY,
+            # Under at-least-once, what a step has read may be taken back before it writes.
+            PAUSE_S=0.05 if self.guarantee == "exactly_once" else 0,
             TOPIC_REPLICATION_FACTOR=1 if self.cluster is None else 3,
             WORKER=f"{name}-{self._number}",
         )

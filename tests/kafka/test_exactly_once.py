@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from checker import check_sequences, check_totals, last_values, word_totals
@@ -63,6 +64,32 @@ def test_a_worker_that_wakes_after_others_took_over_writes_nothing(
     came = [taken(record) for record in kafka.read(f"{app}-out")]
     check_sequences(((key, n) for key, n, _ in came), sent, exactly_once=True)
     check_totals(counts_of(kafka.read(f"{app}-out")), sent)
+
+
+def test_a_handler_that_awaits_while_its_partition_is_lost_counts_once(
+    workers: Workers, kafka: Clients, names: Names, tmp_path: Path
+) -> None:
+    app, hold = names("app"), tmp_path / "hold"
+    kafka.create(f"{app}-in", partitions=2)
+    options = {"APP_ID": app, "PARTITIONS": 2, "BROKER_SESSION_TIMEOUT": 2, "HOLD": hold}
+    worker = workers.start("sequences", **options).wait_ready()
+    with Load(kafka, f"{app}-in", keys=8, rate=200) as load:
+        until(lambda: len(kafka.read(f"{app}-out")) > 100, "the worker to be in the middle of its work")
+        hold.touch()
+        worker.wait_for("held")
+        worker.pause()
+        time.sleep(4)
+        worker.resume()
+        # The step goes on when the worker has its partitions and their tables again.
+        worker.wait_for("lost to the group")
+        hold.unlink()
+        sent = load.stop()
+    until(lambda: kafka.lag(app, f"{app}-in") == 0, "the lag to become 0")
+    assert worker.stop() == 0
+    came = [taken(record) for record in kafka.read(f"{app}-out")]
+    check_sequences(((key, n) for key, n, _ in came), sent, exactly_once=True)
+    check_totals(counts_of(kafka.read(f"{app}-out")), sent)
+    check_totals(last_values(kafka.read(f"{app}-counts-changelog")), sent)
 
 
 def test_the_open_transaction_of_a_dead_worker_does_not_block_readers_for_ever(

@@ -40,6 +40,12 @@ impl Ticket {
         self.offset
     }
 
+    /// When it was handed out, see [`Core::is_taken_back`].
+    #[inline]
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
     /// Index of the record in its batch, see [`Core::batch`].
     pub fn index_in_batch(&self) -> usize {
         self.index as usize
@@ -116,6 +122,8 @@ pub struct Core {
     pub(crate) gated: bool,
     pub(crate) in_flight: usize,
     pub(crate) epoch: u32,
+    /// Under exactly-once: what was handed out before this epoch was taken back.
+    pub(crate) taken_back: Option<u32>,
     pub(crate) now: Duration,
     pub(crate) commands: VecDeque<LogCommand>,
     pub(crate) receipts: VecDeque<Receipt>,
@@ -149,6 +157,7 @@ impl Core {
             gated: false,
             in_flight: 0,
             epoch: 0,
+            taken_back: None,
             now: Duration::ZERO,
             commands: VecDeque::new(),
             receipts: VecDeque::new(),
@@ -313,6 +322,26 @@ impl Core {
     #[inline]
     pub fn is_current(&self, ticket: &Ticket) -> bool {
         self.lane(ticket).is_some()
+    }
+
+    /// Under exactly-once, whether an event that was handed out in this epoch was taken back and comes again. A handler that
+    /// was in the middle of it, because it awaited something, is to be refused whatever it still sends and writes: that
+    /// would be in the next unit, and once more when the event is handled again. At-least-once takes back no effects.
+    #[inline]
+    pub fn is_taken_back(&self, epoch: u32) -> bool {
+        self.taken_back.is_some_and(|since| (epoch.wrapping_sub(since) as i32) < 0)
+    }
+
+    /// Whether anything was ever taken back: until then nobody need ask for [`Core::is_taken_back`].
+    #[inline]
+    pub fn has_taken_back(&self) -> bool {
+        self.taken_back.is_some()
+    }
+
+    /// Where an event comes from, also of a stale ticket; `None` only for the ticket of another core.
+    pub fn origin(&self, ticket: &Ticket) -> Option<&TopicPartition> {
+        let lane = self.subscriptions.get(ticket.subscription as usize)?.lanes.get(ticket.lane as usize)?;
+        self.queues.get(lane.queue).map(|queue| &queue.name)
     }
 
     #[inline]

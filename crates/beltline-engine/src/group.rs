@@ -233,6 +233,8 @@ impl Core {
             self.roll_back();
         } else {
             self.group.rollback_due = true;
+            // What is in flight began after the unit on its way was sealed.
+            self.take_back();
         }
         self.refresh_gate();
     }

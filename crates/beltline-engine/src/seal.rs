@@ -209,7 +209,7 @@ impl Core {
         }
         self.tables.roll_back();
         self.group.rolled_back();
-        self.epoch = self.epoch.wrapping_add(1);
+        self.take_back();
         self.in_flight = 0;
         for index in 0..self.queues.len() {
             self.rewind(index);
@@ -220,6 +220,14 @@ impl Core {
         }
         self.clock.aborted(self.now);
         self.replan = true;
+    }
+
+    /// Events that were handed out before this moment come again; under exactly-once their handlers can do nothing more.
+    pub(crate) fn take_back(&mut self) {
+        self.epoch = self.epoch.wrapping_add(1);
+        if self.must_drain() {
+            self.taken_back = Some(self.epoch);
+        }
     }
 
     fn rewind(&mut self, index: usize) {

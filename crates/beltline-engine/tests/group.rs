@@ -263,6 +263,7 @@ fn losing_a_partition_nobody_touched_takes_nothing_back() {
     let other = 1 - member.bench.core.partition(&kept).unwrap();
     member.tell(LogEvent::Lost(parts(&[other])));
     assert!(member.bench.core.is_current(&kept));
+    assert!(!member.bench.core.is_taken_back(kept.epoch()));
     assert_eq!(member.bench.core.health().counters.lost, 1);
 }
 
@@ -278,6 +279,8 @@ fn the_answer_of_a_commit_on_its_way_decides_when_its_partition_gets_lost() {
         let (open, kept) = (member.take_of(0), member.take_of(1));
         member.tell(LogEvent::Lost(parts(&[0])));
         assert!(!member.bench.core.is_current(&open));
+        // Neither can do anything more, although the one's lane has not been rewound yet.
+        assert!(member.bench.core.is_taken_back(open.epoch()) && member.bench.core.is_taken_back(kept.epoch()));
         assert_eq!(member.bench.core.next(member.reader), Next::Wait, "what comes now would be taken back");
         if happened {
             member.bench.accept();
@@ -286,7 +289,9 @@ fn the_answer_of_a_commit_on_its_way_decides_when_its_partition_gets_lost() {
         }
         assert!(!member.bench.core.is_current(&kept));
         let expected = if happened { member.bench.committed[&part(1)] } else { 0 };
-        assert_eq!(member.bench.event(member.reader).offset(), expected);
+        let again = member.bench.event(member.reader);
+        assert_eq!(again.offset(), expected);
+        assert!(!member.bench.core.is_taken_back(again.epoch()));
         assert_eq!(member.bench.committed.contains_key(&part(0)), happened);
     }
 }

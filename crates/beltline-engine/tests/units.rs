@@ -186,10 +186,15 @@ fn an_abort_takes_tables_positions_and_outputs_back() {
             .map(|receipt| receipt.count)
             .sum();
         assert_eq!(lost, 2);
+        // What at-least-once has sent it may send again.
+        assert_eq!(bench.core.is_taken_back(stale.epoch()), guarantee == Guarantee::ExactlyOnce);
         bench.core.done(stale);
         bench.core.release(stale);
         assert!(bench.core.record(&stale).is_none());
         assert_eq!(bench.core.in_flight(), 0);
+        let again = bench.event(reader);
+        assert!(!bench.core.is_taken_back(again.epoch()));
+        bench.core.release(again);
         assert_eq!(bench.drain(reader), ["b", "c", "d"]);
         bench.pass(1000);
         assert_eq!(bench.accept().request.offsets[0].1, 4);

@@ -22,7 +22,7 @@ use pyo3::types::{PyDict, PyList};
 
 use self::opening::{Opening, Place};
 use crate::endpoint;
-use crate::errors::{ForPython, raise};
+use crate::errors::{ForPython, raise, taken_back};
 use crate::inner::{Inner, Outgoing, Receiver, Record, Shared};
 use crate::raw::context;
 use crate::raw::guarded::Guarded;
@@ -457,6 +457,7 @@ impl Belt {
     /// Raises:
     ///     ImproperlyConfigured: A topic that was not declared, or a partition it has not.
     ///     BufferError: The outbox is full; let the loop run, then repeat.
+    ///     EventTakenBack: In the middle of an event that was taken back.
     ///
     /// Signature: (topic: str, key: bytes | None, value: bytes | None, *, partition: int | None = None,
     ///     timestamp: int | None = None, headers: Headers | None = None,
@@ -481,12 +482,17 @@ impl Belt {
         let record = Outgoing { topic, key, value, partition, timestamp, headers: &headers };
         let mut inner = self.enter(py)?;
         let receiver = Receiver::of(on_delivery, receipt);
-        let partition = inner.send(&record, receiver, || context::current_partition(py).is_some()).for_python(py)?;
+        if inner.is_taken_back(py) {
+            drop(inner);
+            return Err(taken_back(py));
+        }
+        let partition = inner.send(&record, receiver, || context::in_hand(py).is_some()).for_python(py)?;
         self.wake_if_needed(&inner);
         Ok(partition)
     }
 
-    /// Like `send`, from any thread: the record is queued and sent by the owner's next `turn`.
+    /// Like `send`, from any thread: the record is queued and sent by the owner's next `turn`, unless the event that
+    /// the thread works on was taken back by then.
     ///
     /// Raises:
     ///     BufferError: Too many records are queued.
@@ -500,6 +506,7 @@ impl Belt {
     #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn send_threadsafe(
         &self,
+        py: Python<'_>,
         topic: String,
         key: Option<Vec<u8>>,
         value: Option<Vec<u8>>,
@@ -512,7 +519,8 @@ impl Belt {
         fork::check(self.made_in)?;
         let headers = headers::from_python(headers)?;
         let receiver = Receiver::of(on_delivery, receipt);
-        if self.shared.queue_send(Record { topic, key, value, partition, timestamp, headers, receiver }) {
+        let epoch = context::current(py)?.and_then(|cursor| cursor.get().epoch());
+        if self.shared.queue_send(Record { topic, key, value, partition, timestamp, headers, receiver, epoch }) {
             return Ok(());
         }
         Err(PyBufferError::new_err("too many records from other threads wait for the belt; send again in a moment"))

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use beltline_engine::{Core, Ticket};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
@@ -20,23 +21,58 @@ const BY_KEY: i64 = -2;
 #[pyclass(frozen, module = "beltline._native")]
 pub struct Cursor {
     in_hand: AtomicI64,
+    /// When the event in hand was handed out; [`NOTHING`] for what no log takes back.
+    epoch: AtomicI64,
     stream: PyOnceLock<Py<PyWeakrefReference>>,
+    /// What messages call the event of a task that iterates no stream.
+    address: Option<String>,
+}
+
+/// The event in hand.
+#[derive(Clone, Copy)]
+pub struct InHand {
+    pub partition: u32,
+    epoch: Option<u32>,
+}
+
+impl InHand {
+    /// Whether it was taken back: nothing may be done with it any more.
+    #[inline]
+    pub fn is_taken_back(self, core: &Core) -> bool {
+        core.has_taken_back() && self.epoch.is_some_and(|epoch| core.is_taken_back(epoch))
+    }
 }
 
 impl Cursor {
     pub fn new() -> Cursor {
-        Cursor { in_hand: AtomicI64::new(NOTHING), stream: PyOnceLock::new() }
+        let (in_hand, epoch) = (AtomicI64::new(NOTHING), AtomicI64::new(NOTHING));
+        Cursor { in_hand, epoch, stream: PyOnceLock::new(), address: None }
+    }
+
+    /// The cursor of a task that works on one event, without a stream.
+    pub fn of_one(partition: u32, ticket: &Ticket, address: String) -> Cursor {
+        let cursor = Cursor { address: Some(address), ..Cursor::new() };
+        cursor.take_up(partition, ticket);
+        cursor
     }
 
     /// An event of this partition was taken up.
     #[inline]
-    pub fn take_up(&self, partition: u32) {
+    pub fn take_up(&self, partition: u32, ticket: &Ticket) {
+        self.in_hand.store(partition.into(), Ordering::Relaxed);
+        self.epoch.store(ticket.epoch().into(), Ordering::Relaxed);
+    }
+
+    /// Tables show another shard; what is in hand stays as old as it is.
+    #[inline]
+    pub fn move_to(&self, partition: u32) {
         self.in_hand.store(partition.into(), Ordering::Relaxed);
     }
 
     /// An item of a queue was taken up.
     pub fn take_item(&self, partition: Option<u32>) {
         self.in_hand.store(partition.map_or(BY_KEY, i64::from), Ordering::Relaxed);
+        self.epoch.store(NOTHING, Ordering::Relaxed);
     }
 
     /// Nothing is in hand any more.
@@ -48,6 +84,31 @@ impl Cursor {
     /// The partition of the event in hand.
     pub fn partition(&self) -> Option<u32> {
         u32::try_from(self.in_hand.load(Ordering::Relaxed)).ok()
+    }
+
+    /// The event in hand, if it has a partition.
+    #[inline]
+    pub fn in_hand(&self) -> Option<InHand> {
+        let partition = self.partition()?;
+        Some(InHand { partition, epoch: u32::try_from(self.epoch.load(Ordering::Relaxed)).ok() })
+    }
+
+    /// When the event in hand was handed out; `None` also for what no log takes back.
+    #[inline]
+    pub fn epoch(&self) -> Option<u32> {
+        self.in_hand().and_then(|event| event.epoch)
+    }
+
+    /// What messages call the event in hand.
+    ///
+    /// # Errors
+    /// `RuntimeError` in another thread than the belt's.
+    pub fn address(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        if self.address.is_some() {
+            return Ok(self.address.clone());
+        }
+        let Some(stream) = self.stream(py) else { return Ok(None) };
+        Ok(stream.get().message(py)?.map(|message| message.get().address()))
     }
 
     /// What a table shows to whoever has this.

@@ -4,6 +4,8 @@ use beltline_types::{Error, ErrorKind};
 use pyo3::exceptions::{PyBufferError, PyRuntimeError, PyTimeoutError};
 use pyo3::prelude::*;
 
+use crate::raw::context;
+
 /// The exception for an error: who must act decides about its class.
 #[cold]
 pub fn to_python(py: Python<'_>, error: Error) -> PyErr {
@@ -41,6 +43,21 @@ pub fn raise(py: Python<'_>, name: &str, message: String) -> PyErr {
             told
         }
     }
+}
+
+/// What the running task does belongs to an event that was taken back.
+#[cold]
+pub fn taken_back(py: Python<'_>) -> PyErr {
+    let address = || context::current(py)?.map_or(Ok(None), |cursor| cursor.get().address(py));
+    let event = match address() {
+        Ok(address) => address.unwrap_or_else(|| "the event in hand".to_owned()),
+        Err(error) => return error,
+    };
+    let message = format!(
+        "{event} was taken back while its handler worked on it, because its commit was refused or its partition went to \
+         another worker; it is delivered again, so nothing more can be sent or written for it here"
+    );
+    raise(py, "EventTakenBack", message)
 }
 
 /// A wait that took too long.

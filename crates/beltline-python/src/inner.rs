@@ -14,6 +14,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::fork;
+use crate::raw::context;
 use crate::raw::slots::{is_ours_alone, is_unheld};
 use crate::waker::LoopWaker;
 
@@ -67,6 +68,8 @@ pub struct Record {
     pub timestamp: Option<i64>,
     pub headers: Vec<u8>,
     pub receiver: Option<Receiver>,
+    /// When the event was handed out that it was sent in.
+    pub epoch: Option<u32>,
 }
 
 impl Record {
@@ -221,6 +224,16 @@ impl Inner {
         self.worker.as_mut().ok_or_else(|| not_open(stopped))
     }
 
+    /// Whether the running task is in the middle of an event that was taken back: whatever it does is to be refused with
+    /// [`crate::errors::taken_back`].
+    #[inline]
+    pub fn is_taken_back(&self, py: Python<'_>) -> bool {
+        // Mostly nothing was ever taken back, and nobody need know what is in hand.
+        self.worker.as_ref().is_some_and(|worker| {
+            worker.core.has_taken_back() && context::in_hand(py).is_some_and(|event| event.is_taken_back(&worker.core))
+        })
+    }
+
     /// Finishes an event; one of a worker that was stopped is forgotten already.
     #[inline]
     pub fn done(&mut self, ticket: Ticket) {
@@ -323,7 +336,7 @@ impl Inner {
     }
 
     fn send_owned(&mut self, record: Record) -> Result<u32> {
-        let Record { topic, key, value, partition, timestamp, headers, receiver } = record;
+        let Record { topic, key, value, partition, timestamp, headers, receiver, epoch: _ } = record;
         let (key, value) = (key.as_deref(), value.as_deref());
         let outgoing = Outgoing { topic: &topic, key, value, partition, timestamp, headers: &headers };
         self.send(&outgoing, receiver, || false)
@@ -365,6 +378,10 @@ impl Inner {
         while self.core().is_some_and(|core| !core.outbox_is_full())
             && let Some(record) = shared.next_send()
         {
+            // Whoever sent it is in another thread and does not hear of it; the event is delivered again.
+            if record.epoch.is_some_and(|epoch| self.core().is_some_and(|core| core.is_taken_back(epoch))) {
+                continue;
+            }
             if let Err(error) = self.send_owned(record) {
                 aftermath.notices.push(format!("a record from another thread was not sent: {error}"));
             }

@@ -74,7 +74,7 @@ impl Table {
     #[inline]
     pub fn quick_get<'py>(&self, key: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
         let py = key.py();
-        let partition = context::current_partition(py)?;
+        let partition = context::in_hand(py)?.partition;
         let mut attachment = self.attachment.try_hold(py)?;
         let Attachment { belt, id, known, .. } = attachment.as_mut()?;
         let inner = belt.get().try_enter(py)?;
@@ -110,7 +110,8 @@ impl Table {
         if self.codec.kind != ValueKind::Json {
             return None;
         }
-        let partition = context::current_partition(py)?;
+        let event = context::in_hand(py)?;
+        let partition = event.partition;
         let value = match numbers::int_of(value) {
             Some(number) => Value::Int(number),
             None => Value::Float(value.cast_exact::<PyFloat>().ok()?.value()),
@@ -118,7 +119,11 @@ impl Table {
         let mut attachment = self.attachment.try_hold(py)?;
         let Attachment { belt, id, known, .. } = attachment.as_mut()?;
         let mut inner = belt.get().try_enter(py)?;
-        let shard = inner.worker.as_mut()?.core.shard_mut(*id, partition)?;
+        let core = &mut inner.worker.as_mut()?.core;
+        if event.is_taken_back(core) {
+            return None;
+        }
+        let shard = core.shard_mut(*id, partition)?;
         let slot = match known.find(key, partition, shard) {
             Some(slot) => slot,
             None => shard.find(plain_key(key)?)?,

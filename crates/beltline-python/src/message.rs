@@ -10,7 +10,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
 use crate::belt::Belt;
+use crate::cursor::Cursor;
 use crate::headers;
+use crate::raw::context;
 
 /// One record as it lies in its topic, with the right to say that it is done.
 ///
@@ -33,6 +35,11 @@ impl Message {
     /// Somebody else has finished the event.
     pub fn settle(&self) -> bool {
         !self.settled.swap(true, Ordering::Relaxed)
+    }
+
+    /// What messages call it.
+    pub fn address(&self) -> String {
+        format!("{}@{}", self.partition, self.ticket.offset())
     }
 
     fn record(&self) -> RecordView<'_> {
@@ -114,6 +121,23 @@ impl Message {
         self.settled.load(Ordering::Relaxed)
     }
 
+    /// Whether it was taken back under exactly-once: it is delivered again, and nothing more may be done with it.
+    ///
+    /// Signature: () -> bool
+    #[getter]
+    fn taken_back(&self, py: Python<'_>) -> PyResult<bool> {
+        let inner = self.belt.get().enter(py)?;
+        Ok(inner.core().is_some_and(|core| core.is_taken_back(self.ticket.epoch())))
+    }
+
+    /// The running task works on this record from now on: what it writes and sends belongs to it.
+    ///
+    /// Signature: () -> None
+    fn take_up(&self, py: Python<'_>) -> PyResult<()> {
+        let cursor = Cursor::of_one(self.partition.partition, &self.ticket, self.address());
+        context::set_current(&Bound::new(py, cursor)?).map(drop)
+    }
+
     /// The record is done. Returns False when it was done or given back before.
     ///
     /// Signature: () -> bool
@@ -141,7 +165,7 @@ impl Message {
     }
 
     fn __repr__(&self) -> String {
-        format!("<Message {}@{}>", self.partition, self.ticket.offset())
+        format!("<Message {}>", self.address())
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

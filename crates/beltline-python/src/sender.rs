@@ -160,6 +160,9 @@ impl Sender {
         let receipt = self.receipt_for(py, key, value, last.take())?;
         let belt = self.belt.get();
         let Some(mut inner) = belt.try_enter(py) else { return Ok(None) };
+        if inner.is_taken_back(py) {
+            return Ok(None);
+        }
         let key_bytes = key_bytes.as_ref().map(Bytes::as_slice);
         let receiver = Receiver::Receipt(receipt.clone_ref(py));
         let Ok(sent) = inner.send_plain(self.topic, key_bytes, Some(value_bytes.as_slice()), receiver) else {

@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 
 use crate::belt::Belt;
 use crate::convert::{Given, OwnedKey, ValueKind};
-use crate::errors::raise;
+use crate::errors::{raise, taken_back};
 use crate::inner::Inner;
 use crate::known_keys::KnownKeys;
 use crate::raw::context;
@@ -82,6 +82,15 @@ impl Table {
         Ok(work(&mut inner, attached.id, attached.partitions))
     }
 
+    /// As [`Table::with`], for what changes the table: refused in the middle of an event that was taken back.
+    #[inline]
+    pub(crate) fn change<R>(&self, py: Python<'_>, work: impl FnOnce(&mut Inner, TableId, u32) -> R) -> PyResult<R> {
+        let unless_taken_back =
+            |inner: &mut Inner, id, partitions| (!inner.is_taken_back(py)).then(|| work(inner, id, partitions));
+        let changed = self.with(py, unless_taken_back)?;
+        changed.ok_or_else(|| taken_back(py))
+    }
+
     #[cold]
     fn unattached(&self) -> PyErr {
         PyRuntimeError::new_err(format!("table {} has no content yet: the app has not started", self.name))
@@ -124,7 +133,7 @@ impl Table {
 
     pub(crate) fn write(slf: &Bound<'_, Self>, partition: u32, key: &Given<'_>, value: Value) -> PyResult<()> {
         let (this, py) = (slf.get(), slf.py());
-        let (written, is_new, partitions) = this.with(py, |inner, id, partitions| {
+        let (written, is_new, partitions) = this.change(py, |inner, id, partitions| {
             let Some(shard) = inner.core_mut().ok().and_then(|core| core.shard_mut(id, partition)) else {
                 return (false, false, partitions);
             };
@@ -142,7 +151,7 @@ impl Table {
     }
 
     pub(crate) fn take(&self, py: Python<'_>, partition: u32, key: &Given<'_>) -> PyResult<Option<Value>> {
-        let (found, partitions) = self.with(py, |inner, id, partitions| {
+        let (found, partitions) = self.change(py, |inner, id, partitions| {
             let shard = inner.core_mut().ok().and_then(|core| core.shard_mut(id, partition));
             (shard.map(|shard| shard.remove(key.key())), partitions)
         })?;

@@ -158,7 +158,8 @@ pub fn quick<'py>(this: &Stream, py: Python<'py>, caller: Caller) -> Quick<'py> 
         return Quick::Nothing;
     }
     let index = record.ticket.index_in_batch();
-    this.cursor.get().take_up(record.partition);
+    // The core goes on by itself only within an epoch, which the cursor knows from the event before.
+    this.cursor.get().move_to(record.partition);
     let (old, batch) = (current.value.take(), batch.take());
     drop(inner);
     drop(state);
@@ -292,7 +293,7 @@ fn take_record(
                     _ => batch.clone(),
                 };
                 state.current.record = Some(Taken { ticket, partition, owned: true });
-                this.cursor.get().take_up(partition);
+                this.cursor.get().take_up(partition, &ticket);
                 Ok(Found::Record { ticket, batch, mode: state.mode })
             }
             _ => Ok(Found::Turn),

@@ -141,7 +141,7 @@ impl Stream {
         let (Some(record), Some(batch)) = (state.current.record, state.batch.clone()) else { return Ok(None) };
         let belt = &subscription.get().belt;
         let inner = belt.get().enter(py)?;
-        let partition = inner.core().and_then(|core| core.topic_partition(&record.ticket).cloned()).unwrap_or_default();
+        let partition = inner.core().and_then(|core| core.origin(&record.ticket).cloned()).unwrap_or_default();
         drop(inner);
         let message = Message::new(belt.clone_ref(py), batch, partition, record.ticket);
         if !record.owned {
@@ -373,7 +373,7 @@ impl Stream {
 
     #[setter]
     fn set_current_partition(&self, partition: u32) {
-        self.cursor.get().take_up(partition);
+        self.cursor.get().move_to(partition);
     }
 
     /// Takes the current event away from the stream: it is done when `Message.ack` is called.

@@ -345,7 +345,7 @@ impl Table {
         let Sight::Shard(partition) = self.sight(py)? else {
             return Err(PyTypeError::new_err(format!("table {} is cleared outside of an event", self.name)));
         };
-        self.with(py, |inner, id, _| {
+        self.change(py, |inner, id, _| {
             if let Some(shard) = inner.core_mut().ok().and_then(|core| core.shard_mut(id, partition)) {
                 shard.clear();
             }

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from beltline.channels import Channel
 from beltline.events import HeadersArgument
 from beltline.exceptions import ImproperlyConfigured
+from beltline.failures import SETTLED_ERRORS
 from beltline.streams.consumer import Consumer
 from beltline.streams.stream import Stream
 
@@ -193,7 +194,7 @@ class Agent(Consumer, Generic[T]):
             except asyncio.CancelledError:
                 stream.get_active_stream().give_back()
                 raise
-            except Exception as error:
+            except SETTLED_ERRORS as error:
                 await self.on_crash(stream, error)
             else:
                 active = stream.get_active_stream()
@@ -203,7 +204,7 @@ class Agent(Consumer, Generic[T]):
             finally:
                 await close_chain(stream)
 
-    async def on_crash(self, stream: Stream[Any], error: Exception) -> None:
+    async def on_crash(self, stream: Stream[Any], error: BaseException) -> None:
         """Settle the event on which the function failed; it is started again when this returns."""
         await self.desk.settle(stream.get_active_stream(), error)
 

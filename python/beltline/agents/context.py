@@ -70,7 +70,7 @@ class AgentTestContext(Agent[Any]):
             made.add_processor(self._keep_value)
         return made
 
-    async def on_crash(self, stream: Stream[Any], error: Exception) -> None:
+    async def on_crash(self, stream: Stream[Any], error: BaseException) -> None:
         """Let the error reach the test, whatever the agent's policy."""
         stream.get_active_stream().finish()
         self._error = error
@@ -156,7 +156,8 @@ class AgentTestContext(Agent[Any]):
 
     async def _until_processed(self) -> None:
         turns = 0
-        while self._tasks and not self.is_idle():
+        # Before its tasks have run for the first time there is no stream that could be busy.
+        while self._tasks and not (len(self.streams) == self.concurrency and self.is_idle()):
             turns += 1
             await asyncio.sleep(0 if turns < EAGER_TURNS else PATIENT_SLEEP_S)
         # The task has ended, but its last callbacks have not run yet.

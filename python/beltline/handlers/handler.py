@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from beltline.agents.agent import function_name, is_async_generator, is_coroutine_function
 from beltline.channels import Channel
 from beltline.exceptions import ImproperlyConfigured
-from beltline.failures import ErrorDesk
+from beltline.failures import SETTLED_ERRORS, ErrorDesk
 from beltline.streams.consumer import Consumer
 from beltline.streams.forwarding import repartition
 from beltline.streams.keys import group_key
@@ -158,7 +158,7 @@ class Handler(Consumer):
                 except asyncio.CancelledError:
                     stream.give_back()
                     raise
-                except Exception as error:
+                except SETTLED_ERRORS as error:
                     await self.desk.settle(stream, error)
         finally:
             if index in self._lanes:

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from beltline.failures import SETTLED_ERRORS, was_taken_back
+
 if TYPE_CHECKING:
     from beltline.failures import ErrorDesk
     from beltline.streams.stream import Stream
@@ -49,19 +51,19 @@ class Held:
 
 
 async def run_until_settled(desk: ErrorDesk, held: Held, call: Callable[[], Awaitable[None]]) -> None:
-    """Run `call` until it succeeds, or until the desk says what becomes of the events.
+    """Run `call` until it succeeds, or until the desk says what becomes of the events; not if they were taken back.
 
     Raises:
-        Exception: What `call` raised, when the worker has to stop; the events are released then.
+        BaseException: What `call` raised, when the worker has to stop; the events are released then.
     """
-    while True:
+    while not was_taken_back(held.messages):
         held.again = False
         try:
             await call()
         except asyncio.CancelledError:
             held.release()
             raise
-        except Exception as error:
+        except SETTLED_ERRORS as error:
             try:
                 await desk.settle(cast("Stream[Any]", held), error)
             except BaseException:

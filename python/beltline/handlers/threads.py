@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import queue
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
@@ -35,9 +37,9 @@ class Worker:
         self._thread.start()
 
     async def call(self, function: Callable[[], Any]) -> Any:
-        """Return what `function` returns in the thread."""
+        """Return what `function` returns in the thread, where it works on the event of the task that calls."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._jobs.put((function, future))
+        self._jobs.put((functools.partial(copy_context().run, function), future))
         return await future
 
     def stop(self) -> None:
@@ -137,6 +139,8 @@ class Lanes:
         handler = self._handler
 
         async def call() -> None:
+            if handler.reads_topic:
+                message.take_up()
             result = await worker.call(lambda: handler.fun(*positional, **keywords))
             if result is not None and handler.delivery is not None:
                 raw = message.key if handler.reads_topic else None

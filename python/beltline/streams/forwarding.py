@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from beltline.channels import Channel
+from beltline.failures import SETTLED_ERRORS
 from beltline.topics import Topic
 
 from .keys import GroupKey, dump_key
@@ -51,7 +52,7 @@ async def repartition(stream: Stream[Any], key: GroupKey, topic: Topic, desk: Er
         except asyncio.CancelledError:
             stream.give_back()
             raise
-        except Exception as error:
+        except SETTLED_ERRORS as error:
             await desk.settle(stream, error)
 
 
@@ -91,5 +92,5 @@ async def forward_values(stream: Stream[Any], channel: Channel, desk: ErrorDesk)
         except asyncio.CancelledError:
             stream.give_back()
             raise
-        except Exception as error:
+        except SETTLED_ERRORS as error:
             await desk.settle(stream, error)

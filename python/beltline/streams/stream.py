@@ -14,7 +14,7 @@ from beltline import _native
 from beltline.channels import Channel
 from beltline.events import Event
 from beltline.exceptions import ImproperlyConfigured, Skip
-from beltline.failures import ErrorDesk
+from beltline.failures import ErrorDesk, was_taken_back
 from beltline.topics import Topic
 
 from .feeding import feed_queue
@@ -215,6 +215,9 @@ class Stream(NativeStream[T]):
             batch: list[Any] = []
             held = self._held = []
             ended = await self.collect(batch, held, max_, within, pick)
+            if held:
+                # Who has waited in vain for one more event has let go of the last one.
+                self.current_partition = held[-1].partition
             try:
                 if batch:
                     yield batch
@@ -234,7 +237,25 @@ class Stream(NativeStream[T]):
         within: float | None,
         pick: Callable[[Any], Any],
     ) -> bool:
-        """Append values to `batch`, and the right to finish them to `held`; returns whether the stream has ended."""
+        """Append values to `batch`, and the right to finish them to `held`; returns whether the stream has ended.
+
+        What is taken back meanwhile is not in them any more: it comes again.
+        """
+        ended = await self._collect(batch, held, max_, within, pick)
+        if was_taken_back(held):
+            # They come from a topic, so every value has its message.
+            kept = [index for index, message in enumerate(held) if not message.taken_back]
+            batch[:], held[:] = [batch[index] for index in kept], [held[index] for index in kept]
+        return ended
+
+    async def _collect(
+        self,
+        batch: list[Any],
+        held: list[Any],
+        max_: int,
+        within: float | None,
+        pick: Callable[[Any], Any],
+    ) -> bool:
         loop = asyncio.get_running_loop()
         deadline: float | None = None
         while len(batch) < max_:

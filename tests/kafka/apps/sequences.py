@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 import beltline as faust
 
 APP_ID = os.environ["APP_ID"]
 
-app = faust.App(APP_ID, topic_partitions=int(os.environ.get("PARTITIONS", "4")))
+PARTITIONS = int(os.environ.get("PARTITIONS", "4"))
+
+#: Seconds that one step of so many awaits between what it reads and what it writes.
+PAUSE_S = float(os.environ.get("PAUSE_S", "0"))
+PAUSE_EVERY = 50
+
+#: While a file of this name is there, steps await in the middle.
+HOLD = os.environ.get("HOLD")
+
+app = faust.App(APP_ID, topic_partitions=PARTITIONS)
 
 
 class Step(faust.Record):
@@ -36,9 +46,20 @@ counts = app.Table("counts", default=int)
 async def follow(stream):
     """Count and pass on."""
     async for step in stream:
-        counts[step.key] += 1
-        count = counts[step.key]
+        count = counts[step.key] + 1
+        await pause(step)
+        counts[step.key] = count
         await taken.send(key=step.key, value=Taken(step.key, step.n, count, os.environ.get("WORKER", "")))
+
+
+async def pause(step):
+    """Await in the middle of a step, whose partition may be lost and come back meanwhile."""
+    if PAUSE_S and step.n % PAUSE_EVERY == 0:
+        await asyncio.sleep(PAUSE_S)
+    if HOLD and os.path.exists(HOLD):
+        print("held", flush=True)
+        while os.path.exists(HOLD) or len(counts.shards()) < PARTITIONS:
+            await asyncio.sleep(0.02)
 
 
 @app.task

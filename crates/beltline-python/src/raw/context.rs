@@ -7,7 +7,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
-use crate::cursor::Cursor;
+use crate::cursor::{Cursor, InHand};
 
 static VARIABLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
@@ -43,11 +43,11 @@ pub fn current(py: Python<'_>) -> PyResult<Option<Bound<'_, Cursor>>> {
     Ok(get(py)?.and_then(|value| value.cast_into::<Cursor>().ok()))
 }
 
-/// The partition of the event the running task or thread works on; `None` also where that is not the whole answer.
+/// The event the running task or thread works on; `None` also where a partition is not the whole answer.
 #[inline]
-pub fn current_partition(py: Python<'_>) -> Option<u32> {
+pub fn in_hand(py: Python<'_>) -> Option<InHand> {
     let current = get(py).ok()??;
-    current.cast::<Cursor>().ok()?.get().partition()
+    current.cast::<Cursor>().ok()?.get().in_hand()
 }
 
 /// Whether `cursor` is the current one; also false when nobody can say.

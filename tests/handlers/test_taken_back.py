@@ -1,0 +1,279 @@
+"""A handler awaits while its event is taken back: what it does then is refused, and totals stay exact.
+
+The app shares its data directory with a belt that holds it. When that one ends, everything that the app was given is
+lost for a moment, and its open unit goes back to the last commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import beltline as bl
+import pytest
+from beltline._native import Belt
+
+PARTITIONS = 2
+
+WORDS = ["a", "b", "c", "d", "e"]
+
+
+class Bench:
+    """An app on a shared data directory, and the belt that holds the directory at first."""
+
+    def __init__(self, directory: Path, caplog: pytest.LogCaptureFixture) -> None:
+        self.caplog = caplog
+        self.app = bl.App(
+            "back",
+            broker="embedded://",
+            datadir=directory,
+            processing_guarantee="exactly_once",
+            topic_partitions=PARTITIONS,
+            broker_commit_interval=0.02,
+        )
+        self.words = self.app.topic("words", key_type=str, value_type=str)
+        self.out = self.app.topic("out", key_type=str, value_type=str)
+        self.counts = self.app.Table("counts", default=int)
+        #: Values of the topic `out`, by partition and offset.
+        self.sent: dict[tuple[int, int], str] = {}
+        self.holder = Belt("holder")
+        self.holder.open(directory=str(directory), endpoint={"port": 0})
+        #: Events that have begun.
+        self.begun: list[str] = []
+        self.go_on = asyncio.Event()
+        self.go_on_in_thread = threading.Event()
+        self._has_ended = False
+
+        @self.app.on(self.out)
+        def keep(word: str, partition: int, offset: int) -> None:
+            self.sent[partition, offset] = word
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run the app."""
+        try:
+            async with self.app:
+                yield
+        finally:
+            self.end_holder()
+
+    def end_holder(self) -> None:
+        """Let the belt that holds the directory end."""
+        if not self._has_ended:
+            self._has_ended = True
+            self.holder.stop(0.0)
+            del self.holder
+
+    async def pause(self, word: str) -> None:
+        """What a handler awaits in the middle of its first events."""
+        self.begun.append(word)
+        await self.go_on.wait()
+
+    async def count(self, word: str) -> None:
+        """Await, then write and send."""
+        await self.pause(word)
+        self.counts[word] += 1
+        await self.out.send(key=word, value=word)
+
+    async def take_back(self) -> None:
+        """Take the events in hand back."""
+        async with asyncio.timeout(20):
+            while not self.begun:
+                await asyncio.sleep(0.01)
+            self.end_holder()
+            while "lost to the group" not in self.caplog.text or len(self.counts.shards()) < PARTITIONS:
+                await asyncio.sleep(0.01)
+        self.go_on.set()
+        self.go_on_in_thread.set()
+
+
+@pytest.fixture
+def bench(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Bench]:
+    made = Bench(tmp_path / "data", caplog)
+    yield made
+    made.end_holder()
+
+
+def plain(bench: Bench) -> None:
+    @bench.app.on(bench.words)
+    async def handle(word: str) -> None:
+        await bench.count(word)
+
+
+def several_at_once(bench: Bench) -> None:
+    @bench.app.on(bench.words, concurrency=2)
+    async def handle(word: str) -> None:
+        await bench.count(word)
+
+
+def returned(bench: Bench) -> None:
+    @bench.app.on(bench.words, to=bench.out)
+    async def handle(word: str) -> str:
+        await bench.pause(word)
+        return word
+
+    count_by_plain_loop(bench)
+
+
+def count_by_plain_loop(bench: Bench) -> None:
+    """Another reader counts, so that there is something to compare with."""
+
+    @bench.app.on(bench.words)
+    def count(word: str) -> None:
+        bench.counts[word] += 1
+
+
+def written_only(bench: Bench) -> None:
+    @bench.app.on(bench.words, to=bench.out)
+    async def handle(word: str) -> str:
+        before = bench.counts[word]
+        await bench.pause(word)
+        bench.counts.update({word: before + 1})
+        return word
+
+
+def sent_soon(bench: Bench) -> None:
+    @bench.app.on(bench.words)
+    async def handle(word: str) -> None:
+        await bench.pause(word)
+        bench.out.send_soon(key=word, value=word)
+        bench.counts[word] += 1
+
+
+def caught(bench: Bench) -> None:
+    @bench.app.on(bench.words)
+    async def handle(word: str) -> None:
+        try:
+            await bench.count(word)
+        except Exception:
+            pytest.fail("what the handler does is refused, and that is no error of its own")
+
+
+def in_tasks_of_its_own(bench: Bench) -> None:
+    @bench.app.on(bench.words)
+    async def handle(word: str) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(bench.count(word))
+
+
+def failed(bench: Bench) -> None:
+    @bench.app.on(bench.words, on_error=bl.dead_letter("out"))
+    async def handle(word: str) -> None:
+        was_first = not bench.go_on.is_set()
+        await bench.pause(word)
+        if was_first:
+            raise ValueError("this run counts for nothing, nor does its error")
+        await bench.count(word)
+
+
+def retried(bench: Bench) -> None:
+    @bench.app.on(bench.words, batch=10, within=0.01, on_error=bl.retry(3, 0.2, then="fail"))
+    async def handle(words: list[str]) -> None:
+        if not bench.go_on.is_set():
+            bench.begun.extend(words)
+            raise ValueError("events are taken back before the next run")
+        for word in words:
+            await bench.count(word)
+
+
+def in_lists(bench: Bench) -> None:
+    @bench.app.on(bench.words, batch=10, within=0.01)
+    async def handle(words: list[str]) -> None:
+        for word in words:
+            await bench.count(word)
+
+
+def in_threads(bench: Bench) -> None:
+    @bench.app.on(bench.words, threads=2, to=bench.out)
+    def handle(word: str) -> str:
+        bench.begun.append(word)
+        bench.go_on_in_thread.wait(20)
+        return word
+
+    count_by_plain_loop(bench)
+
+
+def sent_from_threads(bench: Bench) -> None:
+    @bench.app.on(bench.words, threads=2)
+    def handle(word: str) -> None:
+        bench.begun.append(word)
+        bench.go_on_in_thread.wait(20)
+        bench.out.send_soon(key=word, value=word)
+
+    count_by_plain_loop(bench)
+
+
+def agent(bench: Bench) -> None:
+    @bench.app.agent(bench.words)
+    async def follow(stream: Any) -> None:
+        async for word in stream:
+            await bench.count(word)
+
+
+def agents(bench: Bench) -> None:
+    @bench.app.agent(bench.words, concurrency=2, sink=[bench.out])
+    async def follow(stream: Any) -> AsyncIterator[str]:
+        async for word in stream:
+            await bench.pause(word)
+            bench.counts[word] += 1
+            yield word
+
+
+def agent_of_lists(bench: Bench) -> None:
+    @bench.app.agent(bench.words)
+    async def follow(stream: Any) -> None:
+        async for events in stream.take_events(10, within=0.01):
+            for event in events:
+                stream.current_partition = event.message.partition
+                await bench.count(event.value)
+
+
+def grouped(bench: Bench) -> None:
+    async def key(word: str) -> str:
+        await bench.pause(word)
+        return word
+
+    @bench.app.agent(bench.words)
+    async def follow(stream: Any) -> None:
+        async for word in stream.group_by(key, name="word", partitions=PARTITIONS):
+            await bench.count(word)
+
+
+WAYS = [
+    plain,
+    several_at_once,
+    returned,
+    written_only,
+    sent_soon,
+    caught,
+    in_tasks_of_its_own,
+    failed,
+    retried,
+    in_lists,
+    in_threads,
+    sent_from_threads,
+    agent,
+    agents,
+    agent_of_lists,
+    grouped,
+]
+
+
+@pytest.mark.parametrize("consume", WAYS, ids=lambda way: way.__name__)
+async def test_totals_are_exact(bench: Bench, consume: Callable[[Bench], None]) -> None:
+    consume(bench)
+    async with bench.running():
+        for word in WORDS:
+            await bench.words.send(key=word, value=word)
+        await bench.take_back()
+        await bench.app.wait_idle()
+        assert dict(bench.counts.items()) == dict.fromkeys(WORDS, 1)
+        assert sorted(bench.sent.values()) == WORDS
+    assert len(set(bench.begun)) < len(bench.begun), "no event was taken back"
+    told = [one for one in bench.caplog.records if one.levelno >= logging.WARNING and one.name != "beltline.engine"]
+    assert [one.getMessage() for one in told if "run again" not in one.getMessage()] == []
