@@ -17,6 +17,7 @@ from typing import Any
 import beltline as bl
 import pytest
 from beltline._native import Belt
+from beltline.exceptions import EventTakenBack
 
 PARTITIONS = 2
 
@@ -277,3 +278,52 @@ async def test_totals_are_exact(bench: Bench, consume: Callable[[Bench], None]) 
     assert len(set(bench.begun)) < len(bench.begun), "no event was taken back"
     told = [one for one in bench.caplog.records if one.levelno >= logging.WARNING and one.name != "beltline.engine"]
     assert [one.getMessage() for one in told if "run again" not in one.getMessage()] == []
+
+
+async def test_lists_drop_what_was_taken_back_while_they_were_collected(bench: Bench) -> None:
+    lists: list[list[str]] = []
+
+    def note(word: str) -> str:
+        bench.begun.append(word)
+        return word
+
+    @bench.app.agent(bench.words)
+    async def follow(stream: Any) -> None:
+        stream.add_processor(note)
+        async for words in stream.take(100, within=3600):
+            lists.append(sorted(words))
+
+    async with bench.running():
+        for word in WORDS:
+            await bench.words.send(key=word, value=word)
+        await bench.take_back()
+        await bench.app.wait_idle()
+    assert sorted(word for words in lists for word in words) == WORDS
+    assert len(set(bench.begun)) < len(bench.begun), "no event was taken back"
+
+
+async def test_the_refusal_names_the_event_and_the_message_knows(bench: Bench) -> None:
+    told: list[str] = []
+
+    @bench.app.on(bench.words)
+    async def handle(word: str, message: Any) -> None:
+        assert not message.taken_back
+        await bench.pause(word)
+        try:
+            bench.counts[word] = 1
+        except EventTakenBack as error:
+            told.append(str(error))
+            assert message.taken_back
+            with pytest.raises(EventTakenBack):
+                bench.counts.pop(word, None)
+            with pytest.raises(EventTakenBack):
+                bench.counts.clear()
+
+    async with bench.running():
+        await bench.words.send(key="a", value="a", partition=1)
+        await bench.take_back()
+        await bench.app.wait_idle()
+        assert dict(bench.counts.items()) == {"a": 1}
+    assert len(told) == 1
+    assert told[0].startswith("words[1]@0 was taken back")
+    assert "delivered again" in told[0]
