@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use beltline_env::Clock;
 use beltline_log::Fetched;
-use beltline_types::{Error, Offset, OffsetRange, Result, TopicPartition};
+use beltline_types::{Error, ErrorKind, Offset, OffsetRange, Result, TopicPartition};
 
 use crate::context::Context;
 use crate::errors::{is_transient, kind_of};
@@ -106,6 +106,7 @@ impl Lane {
         }
         if writer.is_empty()
             && let Some(fault) = failed
+            && !self.is_misplaced(&fault)
         {
             return Err(self.error(wanted, &fault));
         }
@@ -190,6 +191,14 @@ impl Lane {
         }
     }
 
+    /// Whether librdkafka was out of range with a place of its own, see [`Lane::distrust`], while ours is there: one behind
+    /// the end, where an end of partition was counted. The next fetch assigns the partition anew at ours.
+    fn is_misplaced(&self, fault: &Fault) -> bool {
+        kind_of(fault.code) == ErrorKind::OffsetOutOfRange
+            && topics::range(&self.context, &self.client, &self.partition)
+                .is_ok_and(|range| (range.start..=range.end).contains(&self.position))
+    }
+
     fn look_at_range(&mut self) -> OffsetRange {
         if let Some(range) = self.client.known_offsets(&self.topic, self.partition.partition) {
             self.range = range;
@@ -201,7 +210,7 @@ impl Lane {
         let partition = &self.partition;
         let kind = kind_of(fault.code);
         let sentence = match kind {
-            beltline_types::ErrorKind::OffsetOutOfRange => {
+            ErrorKind::OffsetOutOfRange => {
                 let held = topics::range(&self.context, &self.client, partition);
                 let held = held.map_or_else(
                     |_| "its range is not known at present".into(),
@@ -212,10 +221,10 @@ impl Lane {
                      topic was made anew; reset the group's position to go on"
                 )
             }
-            beltline_types::ErrorKind::NotFound => {
+            ErrorKind::NotFound => {
                 format!("{partition} does not exist; the topic was deleted, or has fewer partitions")
             }
-            beltline_types::ErrorKind::Unauthorized => {
+            ErrorKind::Unauthorized => {
                 format!("the brokers do not let this client read {partition}: {fault}; grant it READ on the topic")
             }
             _ => format!("reading {partition} at offset {wanted}: {fault}"),
