@@ -55,6 +55,11 @@ def setting(clients: Clients, topic: str, name: str) -> str | None:
     return value
 
 
+def shows(clients: Clients, topic: str, name: str, value: str | None) -> None:
+    """Wait until a setting reads so: Kafka answers once its controller has a change, and brokers hear of it later."""
+    until(lambda: setting(clients, topic, name) == value, f"{name} of {topic} to be {value}")
+
+
 def delete(clients: Clients, topic: str, offset: int, partition: int = 0) -> Any:
     """Delete records, and return where the partition begins then."""
     at = TopicPartition(topic, partition, offset)
@@ -68,7 +73,7 @@ def test_partitions_are_added(either: Clients, names: Names) -> None:
     assert grow(either, topic, 4, validate_only=True) is None
     assert either.partitions(topic) == 2
     assert grow(either, topic, 4) is None
-    assert either.partitions(topic) == 4
+    until(lambda: either.partitions(topic) == 4, f"{topic} to have 4 partitions")
     assert grow(either, topic, 4)[0] == "INVALID_PARTITIONS"
     assert grow(either, topic, 3)[0] == "INVALID_PARTITIONS"
     assert grow(either, names("nothing"), 3)[0] == "UNKNOWN_TOPIC_OR_PART"
@@ -99,7 +104,7 @@ def test_records_of_a_changelog_are_not_deleted(either: Clients, names: Names) -
     either.produce(topic, [(b"k", b"v")])
     assert delete(either, topic, 1)[0] == "POLICY_VIOLATION"
     assert alter(either, topic, "cleanup.policy", "delete", "APPEND") is None
-    assert setting(either, topic, "cleanup.policy") == "compact,delete"
+    shows(either, topic, "cleanup.policy", "compact,delete")
     assert delete(either, topic, 1) == 1
 
 
@@ -110,13 +115,13 @@ def test_settings_are_changed(either: Clients, names: Names) -> None:
     before = setting(either, topic, "retention.ms")
     assert before != "86400000"
     assert alter(either, topic, "retention.ms", "86400000") is None
-    assert setting(either, topic, "retention.ms") == "86400000"
+    shows(either, topic, "retention.ms", "86400000")
     assert alter(either, topic, "retention.ms", None, "DELETE") is None
-    assert setting(either, topic, "retention.ms") == before
+    shows(either, topic, "retention.ms", before)
     assert alter(either, topic, "segment.bytes", "2097152") is None
-    assert setting(either, topic, "segment.bytes") == "2097152"
+    shows(either, topic, "segment.bytes", "2097152")
     assert alter(either, topic, "cleanup.policy", "compact") is None
-    assert setting(either, topic, "cleanup.policy") == "compact"
+    shows(either, topic, "cleanup.policy", "compact")
 
 
 @pytest.mark.parametrize(
