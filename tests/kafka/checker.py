@@ -102,6 +102,34 @@ def check_sequences(
     return found
 
 
+def check_copied(came: Iterable[tuple[str, int]], given: Iterable[tuple[str, int]]) -> None:
+    """Check that of each key what came out is what went in, once each and in its order.
+
+    Raises:
+        AssertionError: With the first difference of the first keys.
+    """
+    out, into = by_key(came), by_key(given)
+    faults = []
+    for key in sorted(out.keys() | into.keys()):
+        found, expected = out.get(key, []), into.get(key, [])
+        if found != expected:
+            at = next((at for at, n in enumerate(found) if [n] != expected[at : at + 1]), len(found))
+            faults.append(
+                f"{key}: {len(found)} steps came of {len(expected)}; from place {at} on {found[at : at + 3]}, "
+                f"where {expected[at : at + 3]} went in"
+            )
+    assert_none(faults)
+    assert into, "nothing went in, so nothing was checked"
+
+
+def by_key(steps: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
+    """Return the numbers of each key, in order."""
+    found: dict[str, list[int]] = {}
+    for key, n in steps:
+        found.setdefault(key, []).append(n)
+    return found
+
+
 def check_totals(found: Mapping[Any, Any], expected: Mapping[Any, Any], what: str = "totals") -> None:
     """Check that two tables are equal.
 

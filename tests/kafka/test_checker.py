@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from checker import check_partitions, check_sequences, check_totals, last_values, murmur2, word_totals
+from checker import check_copied, check_partitions, check_sequences, check_totals, last_values, murmur2, word_totals
 
 GOOD = [("a", 1), ("b", 1), ("a", 2), ("a", 3), ("b", 2)]
 SENT = {"a": 3, "b": 2}
@@ -46,6 +46,24 @@ def test_what_is_right_passes() -> None:
 def test_what_must_never_be(options: dict[str, Any], came: list[tuple[str, int]], says: str) -> None:
     with pytest.raises(AssertionError, match=says):
         check_sequences(came, SENT, **options)
+
+
+@pytest.mark.parametrize(
+    ("came", "says"),
+    [
+        ([*GOOD, ("a", 3)], r"a: 4 steps came of 3; from place 3 on \[3\], where \[\] went in"),
+        (GOOD[:-1], r"b: 1 steps came of 2; from place 1 on \[\], where \[2\] went in"),
+        ([("b", 1), ("a", 2), ("a", 1), ("a", 3), ("b", 2)], r"a: 3 steps came of 3; from place 0 on \[2, 1, 3\]"),
+    ],
+)
+def test_what_is_no_copy(came: list[tuple[str, int]], says: str) -> None:
+    check_copied([("b", 1), *GOOD[:1], *GOOD[2:]], GOOD)
+    with pytest.raises(AssertionError, match=says):
+        check_copied(came, GOOD)
+
+
+def test_what_went_in_twice_must_come_out_twice() -> None:
+    check_copied([*GOOD, ("a", 3)], [*GOOD, ("a", 3)])
 
 
 def test_a_doubled_step() -> None:
