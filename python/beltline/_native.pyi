@@ -394,9 +394,11 @@ class Sender:
         key: Makes the bytes of a key.
         value: Makes the bytes of a value; the method of a `RecordEncoder` is not called but used.
         has_raw_keys: Whether `key` leaves bytes and text as they are.
-        receipt: Makes a receipt, a future with the method ``deliver``, of ``(channel, key, value)``, which it keeps as
-            ``_message``. It must hold itself once somebody has ended it or waits for it.
-        unless: Collections; while one of them is not empty, `send` leaves everything to others.
+        receipt: The class of receipts, futures with the method ``deliver``, made of ``(channel, key, value)``, which
+            they keep in the slot ``_message``. One must hold itself once somebody has ended it or waits for it.
+        loop: Whose futures they are.
+        general: Sends in every other case, and raises what is to be raised.
+        unless: Collections; while one of them is not empty, everything goes the general way.
 
     Raises:
         ImproperlyConfigured: A topic that was not declared.
@@ -411,13 +413,26 @@ class Sender:
         value: Callable[[Any], bytes],
         *,
         has_raw_keys: bool,
-        receipt: Callable[[tuple[Any, Any, Any]], Any],
+        receipt: type[Any],
+        loop: Any,
+        general: Callable[..., Any],
         unless: Sequence[Any],
     ) -> Sender: ...
-    def send(self, key: Any, value: Any) -> Any:
-        """Puts a record into the outbox and returns its receipt. None: nothing was done, for the general way is needed,
-        for a null value, in another thread, while somebody listens, or to explain what fails.
-        """
+    def send_soon(
+        self,
+        *,
+        key: Any = None,
+        value: Any = None,
+        partition: Any = None,
+        timestamp: Any = None,
+        headers: Any = None,
+        key_serializer: Any = None,
+        value_serializer: Any = None,
+        callback: Any = None,
+        force: Any = None,
+        eager_partitioning: Any = None,
+    ) -> Any:
+        """Puts a record into the outbox and returns its receipt: `Topic.send_soon`, what it needs found out before."""
 
 class Stream(Generic[_T]):
     """Async iterator and plain iterator over a `Subscription` or a `Queue`, for one consumer at a time.
@@ -823,6 +838,20 @@ class JsonDecoder:
 
     def __new__(cls, general: Callable[[bytes], Any], *, special: str | None = None) -> JsonDecoder: ...
     def __call__(self, value: bytes) -> Any: ...
+
+@final
+class RecordMaker:
+    """Calls of one class with slots, without its constructor: arguments are written by offset.
+
+    Calls of the class come here while the maker stands in its namespace as ``_maker``. Whatever is not plain goes to
+    the constructor all the same, and so does every error.
+
+    Args:
+        record_class: The class whose fields are slots.
+        fields: ``(name, required, default)`` in the order of the constructor's parameters.
+    """
+
+    def __new__(cls, record_class: type[Any], fields: Sequence[tuple[str, bool, Any]]) -> RecordMaker: ...
 
 def current_stream() -> Stream[Any] | None:
     """The stream whose event the running task (or thread) works on."""

@@ -44,6 +44,8 @@ class FutureMessage(asyncio.Future[RecordMetadata]):
         loop: Whose future it is; None is the running one.
     """
 
+    __slots__ = ("_calling_back", "_kept", "_message")
+
     def __init__(
         self, message: PendingMessage | tuple[Any, ...], *, loop: asyncio.AbstractEventLoop | None = None
     ) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from ._native import Queue, Sender
+from ._native import Queue
 from .channels import Channel, Source
 from .events import HeadersArgument, header_pairs
 from .exceptions import ImproperlyConfigured, KeyDecodeError
@@ -124,8 +124,7 @@ class Topic(Channel):
         self.on_decode_error = on_decode_error
         self._key_serde: Serde | None = None
         self._value_serde: Serde | None = None
-        self._sender: Sender | None = None
-        self._sender_of: BeltSession | None = None
+        self._sends_by: BeltSession | None = None
 
     def _options(self) -> dict[str, Any]:
         names = (
@@ -300,27 +299,24 @@ class Topic(Channel):
             NotReady: The app has not started.
             BufferError: The outbox is full; let the event loop run, then repeat.
         """
-        if (
-            self._sender is not None
-            and partition is None
-            and timestamp is None
-            and headers is None
-            and key_serializer is None
-            and value_serializer is None
-            and callback is None
-        ):
-            # Nothing but key and value: what is needed for that was found out before.
-            sent: FutureMessage | None = self._sender.send(key, value)
-            if sent is not None:
-                return sent
         session = self.app.session
         topic, raw = self._prepare(key, value, key_serializer, value_serializer)
         sent = self._future(key, value, partition, timestamp, headers, key_serializer, value_serializer, callback)
         session.send_now(topic, *raw, partition=partition, timestamp=timestamp, headers=headers, receipt=sent)
-        if session is not self._sender_of and session.is_owner():
-            self._sender = session.sender(self)
-            self._sender_of = session
+        if session is not self._sends_by and session.is_owner():
+            self._sends_by = session
+            self._send_quickly(session)
         return sent
+
+    def _send_quickly(self, session: BeltSession) -> None:
+        """Put what is needed for most records, and found out once, in the place of `send_soon`."""
+        if type(self).send_soon is Topic.send_soon:
+            # Looked up before the class's own, and called without a frame of its own.
+            sender = session.sender(self, Topic.send_soon.__get__(self))
+            if sender is None:
+                self.__dict__.pop("send_soon", None)
+            else:
+                self.__dict__["send_soon"] = sender.send_soon
 
     def _prepare(
         self, key: Any, value: Any, key_serializer: Any, value_serializer: Any

@@ -1,12 +1,10 @@
 //! JSON scalars, byte for byte as Python writes them.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
-/// Digits before the point from which Python's `repr` of a float takes an exponent (`1e+16`).
-const EXPONENT_FROM: i32 = 17;
-
-/// Zeros after the point from which it takes one as well (`1e-05`).
-const EXPONENT_BELOW: i32 = -3;
+/// Numbers that Python's `repr` writes without an exponent, in the same way as `ryu`.
+const PLAIN: Range<f64> = 1e-4..1e16;
 
 /// Writes a string with its quotes, everything beyond ASCII escaped.
 ///
@@ -93,33 +91,22 @@ pub fn write_float(out: &mut Vec<u8>, number: f64) {
         return out.extend_from_slice(b"0.0");
     }
     let mut buffer = ryu::Buffer::new();
-    let (digits, point) = digits_and_point(buffer.format_finite(number.abs()).as_bytes());
-    let count = digits.len() as i32;
-    if !(EXPONENT_BELOW..EXPONENT_FROM).contains(&point) {
-        out.push(digits[0]);
-        if count > 1 {
-            out.push(b'.');
-            out.extend_from_slice(&digits[1..]);
-        }
-        let exponent = point - 1;
-        out.extend_from_slice(if exponent < 0 { b"e-" } else { b"e+" });
-        if exponent.abs() < 10 {
-            out.push(b'0');
-        }
-        write_int(out, i64::from(exponent.abs()));
-    } else if point <= 0 {
-        out.extend_from_slice(b"0.");
-        out.extend((point..0).map(|_| b'0'));
-        out.extend_from_slice(&digits);
-    } else if point >= count {
-        out.extend_from_slice(&digits);
-        out.extend((count..point).map(|_| b'0'));
-        out.extend_from_slice(b".0");
-    } else {
-        out.extend_from_slice(&digits[..point as usize]);
-        out.push(b'.');
-        out.extend_from_slice(&digits[point as usize..]);
+    let shortest = buffer.format_finite(number.abs()).as_bytes();
+    if PLAIN.contains(&number.abs()) {
+        return out.extend_from_slice(shortest);
     }
+    let (digits, point) = digits_and_point(shortest);
+    out.push(digits[0]);
+    if digits.len() > 1 {
+        out.push(b'.');
+        out.extend_from_slice(&digits[1..]);
+    }
+    let exponent = point - 1;
+    out.extend_from_slice(if exponent < 0 { b"e-" } else { b"e+" });
+    if exponent.abs() < 10 {
+        out.push(b'0');
+    }
+    write_int(out, i64::from(exponent.abs()));
 }
 
 /// The significant digits of a positive number's shortest form, and how many of them stand before the point.

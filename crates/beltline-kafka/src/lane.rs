@@ -95,7 +95,7 @@ impl Lane {
         let mut shared = context.writer.try_lock();
         let mut own = BatchWriter::default();
         let writer = shared.as_deref_mut().unwrap_or(&mut own);
-        writer.clear();
+        writer.begin(max_bytes);
         let before = self.position;
         let failed = match std::mem::take(&mut self.is_gone) {
             true => Some(Fault::of(Code::UNKNOWN_TOPIC_OR_PARTITION)),

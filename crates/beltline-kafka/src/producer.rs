@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use beltline_types::{Append, Appended, Batch, Error, ErrorKind, RecordView, Result, TopicPartition};
+use beltline_types::{Append, Appended, Error, ErrorKind, RecordView, Result, TopicPartition};
 
 use crate::context::Context;
 use crate::deliveries::{Deliveries, MOST_APPENDS, MOST_RECORDS};
@@ -64,18 +64,18 @@ impl Producer {
         }
         for (place, append) in appends.iter().enumerate() {
             self.require(&append.target)?;
-            let batch = append.records.build(0)?;
-            self.deliveries().expect(batch.len());
-            self.enqueue_batch(place, &append.target, &batch, deadline)?;
+            self.deliveries().expect(append.records.len() as usize);
+            self.enqueue_append(place, append, deadline)?;
         }
         Ok(())
     }
 
-    fn enqueue_batch(&self, place: usize, target: &TopicPartition, batch: &Batch, deadline: &Deadline) -> Result<()> {
+    fn enqueue_append(&self, place: usize, append: &Append, deadline: &Deadline) -> Result<()> {
+        let Append { target, records } = append;
         let Some(topic) = self.topics.get(&target.topic) else { return Ok(()) };
         let first_tag = self.deliveries().tag(place, 0);
         let mut bundle = Bundle::default();
-        for (number, record) in batch.iter().enumerate() {
+        for (number, record) in records.records().enumerate() {
             let is_plain = Bundle::takes(&record);
             // Order is kept: what was gathered goes before what cannot be.
             if !is_plain || bundle.len() == Bundle::MOST {
@@ -167,8 +167,7 @@ impl Producer {
     pub(crate) fn first_refusal(&self, appends: &[Append], deadline: &Deadline) -> Option<Error> {
         let refused = self.deliveries().refused()?;
         let append = appends.get(refused.append)?;
-        let batch = append.records.build(0).ok()?;
-        let record = (refused.record < batch.len()).then(|| batch.get(refused.record));
+        let record = append.records.records().nth(refused.record);
         Some(self.refusal(&append.target, record.as_ref().map(byte_len), deadline, &Fault::of(refused.code)))
     }
 

@@ -1,11 +1,14 @@
 //! Records on their way from a fetch buffer into a batch.
 
-use beltline_types::{Batch, Offset, Result};
+use beltline_types::{BATCH_PADDING, Batch, Offset, Result};
 
 use crate::raw::queue::Message;
 
 /// Null, told apart from empty.
 const NULL: u32 = u32::MAX;
+
+/// How far the last record of a batch may reach beyond the bytes wanted, without more memory being needed.
+const LAST_RECORD_BYTES: usize = 4096;
 
 /// Collects records in the layout that [`Batch::parse`] reads, gaps between offsets included.
 #[derive(Default)]
@@ -16,8 +19,11 @@ pub(crate) struct BatchWriter {
 }
 
 impl BatchWriter {
-    /// Begins anew; the memory is kept.
-    pub(crate) fn clear(&mut self) {
+    /// Begins anew, to collect about so many bytes.
+    pub(crate) fn begin(&mut self, max_bytes: usize) {
+        if self.bytes.capacity() < max_bytes {
+            self.bytes = Batch::memory(max_bytes + LAST_RECORD_BYTES + BATCH_PADDING);
+        }
         self.bytes.clear();
     }
 
@@ -59,6 +65,9 @@ impl BatchWriter {
     fn encode_headers(&mut self, message: &Message<'_>) {
         let headers = &mut self.headers;
         headers.clear();
+        if !message.may_have_headers() {
+            return;
+        }
         let mut count = 0u32;
         message.for_each_header(|name, value| {
             if count == 0 {
@@ -77,8 +86,15 @@ impl BatchWriter {
         }
     }
 
-    /// What was collected, up to where to read on.
-    pub(crate) fn finish(&self, next_offset: Offset) -> Result<Batch> {
-        Batch::parse(self.base_offset, next_offset, &self.bytes)
+    /// What was collected, up to where to read on. Memory that is mostly full goes along; a little in a large piece is
+    /// copied, or it would keep the piece.
+    pub(crate) fn finish(&mut self, next_offset: Offset) -> Result<Batch> {
+        let capacity = self.bytes.capacity();
+        if self.bytes.len() < capacity / 2 {
+            return Batch::parse(self.base_offset, next_offset, &self.bytes);
+        }
+        let mut bytes = std::mem::replace(&mut self.bytes, Batch::memory(capacity));
+        bytes.resize(bytes.len() + BATCH_PADDING, 0);
+        Batch::from_padded(self.base_offset, next_offset, bytes)
     }
 }

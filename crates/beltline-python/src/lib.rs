@@ -74,6 +74,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<records::RecordDecoder>()?;
     module.add_class::<records::RecordEncoder>()?;
     module.add_class::<records::JsonDecoder>()?;
+    module.add_class::<records::RecordMaker>()?;
     module.add_function(wrap_pyfunction!(current_stream, module)?)?;
     fork::watch(py)
 }

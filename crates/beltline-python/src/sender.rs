@@ -1,15 +1,16 @@
 //! The quick way of a send: nothing but key and value is given, and mostly nobody wants to know where the record went.
 
 use beltline_engine::TopicId;
+use pyo3::exceptions::PyTypeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString, PyTuple};
+use pyo3::types::{IntoPyDict, PyBytes, PyDict, PyString, PyType};
 
 use crate::belt::Belt;
 use crate::errors::ForPython;
 use crate::inner::{Receiver, SentTo};
 use crate::raw::guarded::Guarded;
+use crate::raw::slots::Slot;
 use crate::records::RecordEncoder;
 
 /// How objects become bytes.
@@ -100,16 +101,18 @@ struct Kept {
 ///     key: Makes the bytes of a key.
 ///     value: Makes the bytes of a value; the method of a `RecordEncoder` is not called but used.
 ///     has_raw_keys: Whether `key` leaves bytes and text as they are.
-///     receipt: Makes a receipt, a future with the method ``deliver``, of ``(channel, key, value)``, which it keeps as
-///         ``_message``. It must hold itself once somebody has ended it or waits for it.
-///     unless: Collections; while one of them is not empty, `send` leaves everything to others.
+///     receipt: The class of receipts, futures with the method ``deliver``, made of ``(channel, key, value)``, which
+///         they keep in the slot ``_message``. One must hold itself once somebody has ended it or waits for it.
+///     loop: Whose futures they are.
+///     general: Sends in every other case, and raises what is to be raised.
+///     unless: Collections; while one of them is not empty, everything goes the general way.
 ///
 /// Raises:
 ///     ImproperlyConfigured: A topic that was not declared.
 ///
 /// Signature:
 ///     __new__(belt: Belt, topic: str, channel: Any, key: Callable[[Any], bytes], value: Callable[[Any], bytes], *,
-///         has_raw_keys: bool, receipt: Callable[[tuple[Any, Any, Any]], Any], unless: Sequence[Any]) -> Sender
+///         has_raw_keys: bool, receipt: type[Any], loop: Any, general: Callable[..., Any], unless: Sequence[Any]) -> Sender
 #[pyclass(frozen, module = "beltline._native")]
 pub struct Sender {
     belt: Py<Belt>,
@@ -117,7 +120,9 @@ pub struct Sender {
     channel: Py<PyAny>,
     key: Way,
     value: Way,
-    receipt: Py<PyAny>,
+    receipt_message: Slot,
+    receipt_options: Py<PyDict>,
+    general: Py<PyAny>,
     unless: Vec<Py<PyAny>>,
     kept: Guarded<Kept>,
 }
@@ -125,7 +130,7 @@ pub struct Sender {
 #[pymethods]
 impl Sender {
     #[new]
-    #[pyo3(signature = (belt, topic, channel, key, value, *, has_raw_keys, receipt, unless))]
+    #[pyo3(signature = (belt, topic, channel, key, value, *, has_raw_keys, receipt, r#loop, general, unless))]
     #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn new(
         py: Python<'_>,
@@ -135,27 +140,96 @@ impl Sender {
         key: Bound<'_, PyAny>,
         value: Bound<'_, PyAny>,
         has_raw_keys: bool,
-        receipt: Py<PyAny>,
+        receipt: &Bound<'_, PyType>,
+        r#loop: Py<PyAny>,
+        general: Py<PyAny>,
         unless: Vec<Py<PyAny>>,
     ) -> PyResult<Sender> {
         let topic = belt.get().enter(py)?.topic_id(topic).for_python(py)?;
         let (key, value) = (Way::of(key, has_raw_keys), Way::of(value, false));
-        Ok(Sender { belt, topic, channel, key, value, receipt, unless, kept: Guarded::new(Kept::default()) })
+        let no_slot = || PyTypeError::new_err("receipts need a slot _message");
+        let receipt_message = Slot::of(receipt, "_message")?.ok_or_else(no_slot)?;
+        let receipt_options = [("loop", r#loop)].into_py_dict(py)?.unbind();
+        let kept = Guarded::new(Kept::default());
+        Ok(Sender { belt, topic, channel, key, value, receipt_message, receipt_options, general, unless, kept })
     }
 
-    /// Puts a record into the outbox and returns its receipt. None: nothing was done, for the general way is needed,
-    /// for a null value, in another thread, while somebody listens, or to explain what fails.
+    /// Puts a record into the outbox and returns its receipt: `Topic.send_soon`, what it needs found out before.
     ///
-    /// Signature: (key: Any, value: Any) -> Any
-    fn send(&self, py: Python<'_>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyAny>>> {
-        if value.is_none() || self.unless.iter().any(|one| one.bind(py).len().is_ok_and(|length| length > 0)) {
+    /// Signature: (*, key: Any = None, value: Any = None, partition: Any = None, timestamp: Any = None, headers: Any = None,
+    ///     key_serializer: Any = None, value_serializer: Any = None, callback: Any = None, force: Any = None,
+    ///     eager_partitioning: Any = None) -> Any
+    // All of them by name: with `**others` Python would make a dict of the arguments of every call.
+    #[pyo3(signature = (*, key = None, value = None, partition = None, timestamp = None, headers = None,
+        key_serializer = None, value_serializer = None, callback = None, force = None, eager_partitioning = None))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+    fn send_soon<'py>(
+        &self,
+        py: Python<'py>,
+        key: Option<&Bound<'py, PyAny>>,
+        value: Option<&Bound<'py, PyAny>>,
+        partition: Option<&Bound<'py, PyAny>>,
+        timestamp: Option<&Bound<'py, PyAny>>,
+        headers: Option<&Bound<'py, PyAny>>,
+        key_serializer: Option<&Bound<'py, PyAny>>,
+        value_serializer: Option<&Bound<'py, PyAny>>,
+        callback: Option<&Bound<'py, PyAny>>,
+        force: Option<&Bound<'py, PyAny>>,
+        eager_partitioning: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let special = [
+            ("partition", partition),
+            ("timestamp", timestamp),
+            ("headers", headers),
+            ("key_serializer", key_serializer),
+            ("value_serializer", value_serializer),
+            ("callback", callback),
+            ("force", force),
+            ("eager_partitioning", eager_partitioning),
+        ];
+        if special.iter().all(|(_, given)| given.is_none())
+            && let Some(value) = value
+            && let Some(receipt) = self.send(py, key, value)?
+        {
+            return Ok(receipt);
+        }
+        let given = [("key", key), ("value", value)].into_iter().chain(special);
+        let given = given.filter_map(|(name, given)| given.map(|given| (name, given)));
+        self.general.call(py, (), Some(&given.into_py_dict(py)?))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.belt)?;
+        visit.call(&self.channel)?;
+        visit.call(self.key.function())?;
+        visit.call(self.value.function())?;
+        if let Way::Record(encoder, _) = &self.value {
+            visit.call(encoder)?;
+        }
+        visit.call(self.receipt_message.class())?;
+        visit.call(&self.receipt_options)?;
+        visit.call(&self.general)?;
+        self.unless.iter().try_for_each(|one| visit.call(one))
+    }
+}
+
+impl Sender {
+    /// Nothing was done, and `None`: the general way is needed, in another thread, while somebody listens, or to explain
+    /// what fails.
+    fn send<'py>(
+        &self,
+        py: Python<'py>,
+        key: Option<&Bound<'py, PyAny>>,
+        value: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Py<PyAny>>> {
+        if self.unless.iter().any(|one| one.bind(py).len().is_ok_and(|length| length > 0)) {
             return Ok(None);
         }
         // A key or value that sends while it is made finds nothing kept, and what it keeps is replaced.
         let Some(mut kept) = self.kept.try_hold(py).map(|mut kept| std::mem::take(&mut *kept)) else { return Ok(None) };
         let Kept { text, last } = &mut kept;
         let mut key_text = Vec::new();
-        let key_bytes = if key.is_none() { None } else { Some(self.key.bytes(key, &mut key_text)?) };
+        let key_bytes = key.map(|key| self.key.bytes(key, &mut key_text)).transpose()?;
         let value_bytes = self.value.bytes(value, text)?;
         let receipt = self.receipt_for(py, key, value, last.take())?;
         let belt = self.belt.get();
@@ -178,34 +252,21 @@ impl Sender {
         Ok(Some(receipt))
     }
 
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.belt)?;
-        visit.call(&self.channel)?;
-        visit.call(self.key.function())?;
-        visit.call(self.value.function())?;
-        if let Way::Record(encoder, _) = &self.value {
-            visit.call(encoder)?;
-        }
-        visit.call(&self.receipt)?;
-        self.unless.iter().try_for_each(|one| visit.call(one))
-    }
-}
-
-impl Sender {
     /// The receipt of the record before, if nobody holds it, else a new one.
     fn receipt_for(
         &self,
         py: Python<'_>,
-        key: &Bound<'_, PyAny>,
+        key: Option<&Bound<'_, PyAny>>,
         value: &Bound<'_, PyAny>,
         last: Option<SentTo>,
     ) -> PyResult<Py<PyAny>> {
-        let message = PyTuple::new(py, [self.channel.bind(py), key, value])?;
+        let message = (&self.channel, key, value).into_pyobject(py)?;
         let unheld = last.and_then(|last| self.belt.get().try_enter(py)?.take_back(py, &last));
-        if let Some(receipt) = unheld {
-            receipt.setattr(py, intern!(py, "_message"), message)?;
+        if let Some(receipt) = unheld
+            && self.receipt_message.write(receipt.bind(py), message.clone().into_any())
+        {
             return Ok(receipt);
         }
-        self.receipt.call1(py, (message,))
+        self.receipt_message.class().call(py, (message,), Some(self.receipt_options.bind(py)))
     }
 }

@@ -166,6 +166,16 @@ impl BatchBuilder {
         &self.bytes
     }
 
+    /// The collected records where they lie, in order; their offsets count from 0.
+    pub fn records(&self) -> impl Iterator<Item = RecordView<'_>> {
+        let mut rest = self.bytes.as_slice();
+        std::iter::from_fn(move || {
+            let (record, behind) = rest.split_at_checked(record_size(rest)?)?;
+            rest = behind;
+            Some(view(record, 0))
+        })
+    }
+
     /// Reads the collected records as a batch that starts at `base_offset`.
     pub fn build(&self, base_offset: Offset) -> Result<Batch> {
         let next_offset = base_offset + Offset::from(self.count);
@@ -297,21 +307,7 @@ impl Batch {
     /// Record `index`; panics when there is none, as indexing a slice does.
     #[inline]
     pub fn get(&self, index: usize) -> RecordView<'_> {
-        let record = &self.bytes[self.starts[index] as usize..];
-        let (key_len, value_len, headers_len) = (word(record, 4), word(record, 8), word(record, 12) as usize);
-        let timestamp = Timestamp::from_le_bytes(record[16..24].try_into().unwrap_or_default());
-        let mut at = RECORD_HEAD;
-        let mut part = |len: u32| {
-            if len == NULL {
-                return None;
-            }
-            at += len as usize;
-            Some(&record[at - len as usize..at])
-        };
-        let key = part(key_len);
-        let value = part(value_len);
-        let headers = &record[at..at + headers_len];
-        RecordView { offset: self.base_offset + Offset::from(word(record, 0)), timestamp, key, value, headers }
+        view(&self.bytes[self.starts[index] as usize..], self.base_offset)
     }
 
     /// The value of record `index`, without looking at the rest of it; panics when there is none, as indexing does.
@@ -361,6 +357,25 @@ impl Drop for Batch {
 #[inline(always)]
 fn word(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+/// The record at the start of `record`, whose parts lie within it.
+#[inline]
+fn view(record: &[u8], base_offset: Offset) -> RecordView<'_> {
+    let (key_len, value_len, headers_len) = (word(record, 4), word(record, 8), word(record, 12) as usize);
+    let timestamp = Timestamp::from_le_bytes(record[16..24].try_into().unwrap_or_default());
+    let mut at = RECORD_HEAD;
+    let mut part = |len: u32| {
+        if len == NULL {
+            return None;
+        }
+        at += len as usize;
+        Some(&record[at - len as usize..at])
+    };
+    let key = part(key_len);
+    let value = part(value_len);
+    let headers = &record[at..at + headers_len];
+    RecordView { offset: base_offset + Offset::from(word(record, 0)), timestamp, key, value, headers }
 }
 
 /// Size of the record at the start of `bytes`, if its fixed part is there.

@@ -117,8 +117,7 @@ pub fn store_unit(store: &Store, changes: &[ShardChanges]) -> Result<()> {
         if (0..stored).contains(&change.base_offset) {
             return Err(made_anew(change, stored));
         }
-        let batch = change.records.build(change.base_offset)?;
-        let mut records = batch.iter().filter_map(|record| record.key.map(|key| (key, record.value)));
+        let mut records = change.records.records().filter_map(|record| record.key.map(|key| (key, record.value)));
         store.apply(&change.table, change.partition, &mut records, change.next_offset)?;
     }
     Ok(())

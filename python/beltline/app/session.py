@@ -6,7 +6,6 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from beltline._native import Belt, Sender
@@ -379,8 +378,13 @@ class BeltSession:
         is_plain = self._partitioner is None and not self.app.watches_sends()
         return self.belt.send if is_plain else self._send_signalled
 
-    def sender(self, topic: Topic) -> Sender | None:
-        """Return the quick way of sends with nothing but key and value; None where each send needs a look."""
+    def sender(self, topic: Topic, general: Callable[..., FutureMessage]) -> Sender | None:
+        """Return the quick way of sends with nothing but key and value; None where each send needs a look.
+
+        Args:
+            topic: To send to.
+            general: Its way for all other sends.
+        """
         if self._partitioner is not None:
             return None
         key, value = topic.key_serde.dumps, topic.value_serde.dumps
@@ -393,7 +397,9 @@ class BeltSession:
             key,
             value,
             has_raw_keys=isinstance(codec, Codec) and is_raw(codec),
-            receipt=partial(FutureMessage, loop=self.loop),
+            receipt=FutureMessage,
+            loop=self.loop,
+            general=general,
             unless=(signal._receivers, signal._filter_receivers),
         )
 

@@ -8,6 +8,7 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, dataclass_transform
 
+from beltline._native import RecordMaker
 from beltline.exceptions import DecodeError, ImproperlyConfigured, ValidationError, ValueDecodeError
 
 from .convert import Converter, converter_for, wrong
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["Record"]
 
 T = TypeVar("T")
+
+#: Attributes of a class that say how instances are made.
+MAKING: Final = ("__init__", "__new__", "__setattr__")
 
 #: Names of the class statement's ``class Options`` and what else is no field.
 OPTIONS: Final = "Options"
@@ -55,12 +59,24 @@ class RecordType(type):
     def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], /, **options: Any) -> None:
         super().__init__(name, bases, namespace)
 
+    def __setattr__(cls, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name in MAKING:
+            make_by_constructor(cls)
+
     def __getattribute__(cls, name: str) -> Any:
         if name[:1] != "_":
             field = type.__getattribute__(cls, "_fields").get(name)
             if field is not None:
                 return field
         return type.__getattribute__(cls, name)
+
+
+def make_by_constructor(record_class: type[Any]) -> None:
+    """Have calls of a class, and of those that inherit from it, go the way that Python has for them."""
+    type.__setattr__(record_class, "_maker", None)
+    for inheriting in record_class.__subclasses__():
+        make_by_constructor(inheriting)
 
 
 def own_annotations(namespace: dict[str, Any]) -> dict[str, Any]:
@@ -100,6 +116,7 @@ class Record(metaclass=RecordType):
     _inputs: ClassVar[dict[str, str]] = {}
     _blessed: ClassVar[dict[str, str]] = {}
     _annotations: ClassVar[dict[str, Any]] = {}
+    _maker: ClassVar[RecordMaker | None] = None
 
     __slots__ = ()
 
@@ -124,7 +141,20 @@ class Record(metaclass=RecordType):
         type.__setattr__(cls, "__match_args__", tuple(fields))
         if "__init__" not in cls.__dict__:
             cls.__init__ = make_init(cls)  # type: ignore[method-assign]
+            if cls._is_plain():
+                cls._maker = RecordMaker(cls, [(name, field.required, field.default) for name, field in fields.items()])
         registry[namespace] = cls
+
+    @classmethod
+    def _is_plain(cls) -> bool:
+        """Whether the constructor does nothing but keep its arguments, or defaults that all instances may share."""
+        return not (
+            cls._options.abstract
+            or needs_conversion(cls)
+            or hasattr(cls, "__post_init__")
+            or cls.__setattr__ is not object.__setattr__
+            or any(is_shared(field.default) for field in cls._fields.values())
+        )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         raise NotImplementedError("Record is made to be inherited from; it has no fields of its own")
@@ -389,6 +419,16 @@ def field_converter(field: FieldDescriptor, kind: Any, options: ModelOptions) ->
     return made
 
 
+def needs_conversion(cls: type[Record]) -> bool:
+    """Whether the constructor converts or validates anything."""
+    return cls._options.coerce or cls._options.validation or any(field.coerce for field in cls._fields.values())
+
+
+def is_shared(default: Any) -> bool:
+    """Whether every instance needs a copy of a default, for it could be changed in one of them."""
+    return isinstance(default, list | dict | set)
+
+
 def make_init(cls: type[Record]) -> Any:
     """Return a constructor with one parameter per field, as fast as one written by hand."""
     seen_default = None
@@ -404,15 +444,14 @@ def make_init(cls: type[Record]) -> Any:
             seen_default = name
             scope[f"_default_{index}"] = field.default
             parameters.append(f"{name}=_default_{index}")
-        is_shared = isinstance(field.default, list | dict | set)
-        own = f"{name}.copy() if {name} is _default_{index} else {name}" if is_shared else name
+        own = f"{name}.copy() if {name} is _default_{index} else {name}" if is_shared(field.default) else name
         body.append(f"    self.{name} = {own}")
     options = cls._options
     if options.abstract:
         message = f"{cls.__name__} is abstract: inherit from it"
         body = [f"    raise NotImplementedError({message!r})"]
     else:
-        if options.coerce or options.validation or any(field.coerce for field in cls._fields.values()):
+        if needs_conversion(cls):
             body.append("    self._convert_and_check()")
         if hasattr(cls, "__post_init__"):
             body.append("    self.__post_init__()")

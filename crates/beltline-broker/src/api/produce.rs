@@ -108,7 +108,7 @@ fn read(context: &Context, topic: &str, data: &PartitionProduceData) -> Result<R
 }
 
 fn has_null_key(records: &BatchBuilder) -> bool {
-    records.build(0).map_or(true, |batch| batch.iter().any(|record| record.key.is_none()))
+    records.records().any(|record| record.key.is_none())
 }
 
 type Locked<'a> = Option<(i64, MutexGuard<'a, producers::Producer>)>;

@@ -18,6 +18,10 @@ unsafe extern "C" {
     fn rd_kafka_event_error(event: *mut sys::rd_kafka_event_t) -> i32;
 }
 
+unsafe extern "C" {
+    fn beltline_may_have_headers(message: *const sys::rd_kafka_message_t) -> c_int;
+}
+
 /// The kind of an event that changes what is assigned.
 pub(crate) const REBALANCE_EVENT: i32 = sys::RD_KAFKA_EVENT_REBALANCE;
 
@@ -247,6 +251,13 @@ impl<'a> Message<'a> {
     pub(crate) fn timestamp(&self) -> Timestamp {
         // SAFETY: the message is alive; the kind of the timestamp is not asked for.
         unsafe { sys::rd_kafka_message_timestamp(self.message, std::ptr::null_mut()) }
+    }
+
+    /// Whether it is worth asking for headers: that alone costs as much as the rest of a message.
+    #[inline]
+    pub(crate) fn may_have_headers(&self) -> bool {
+        // SAFETY: the message is alive and was consumed; a field of it is read.
+        unsafe { beltline_may_have_headers(self.message) != 0 }
     }
 
     /// Shows each header in order.

@@ -1,13 +1,14 @@
-/* Registers beltline's assignor in librdkafka's own registry, for which the library has no public door.
+/* Doors into librdkafka that the library itself does not have: for an assignor of one's own, and for what else is said below.
  *
  * This reads internal headers, so it is right for one version only; the check below refuses any other. Before moving to
  * another librdkafka, read rdkafka_assignor.[ch], the handling of JoinGroup and SyncGroup in rdkafka_cgrp.c and
- * rd_kafka_toppars_pause_resume in rdkafka_partition.c and rd_kafka_coord_req_fsm in rdkafka_coord.c again, then run the
- * group tests and those of outages. */
+ * rd_kafka_toppars_pause_resume in rdkafka_partition.c and rd_kafka_coord_req_fsm in rdkafka_coord.c and rd_kafka_message_headers in
+ * rdkafka_msg.c again, then run the group tests, those of outages and those of interop. */
 #include "rdkafka_int.h"
 #include "rdkafka_assignor.h"
 #include "rdkafka_cgrp.h"
 #include "rdkafka_coord.h"
+#include "rdkafka_msg.h"
 #include "rdkafka_partition.h"
 
 #if RD_KAFKA_VERSION != 0x020c01ff
@@ -124,4 +125,11 @@ static rd_kafka_op_res_t look_for_coordinators(rd_kafka_t *rk, rd_kafka_q_t *que
  * is done. */
 void beltline_look_for_coordinators(rd_kafka_t *rk) {
         rd_kafka_q_enq(rk->rk_ops, rd_kafka_op_new_cb(rk, RD_KAFKA_OP_TXN, look_for_coordinators));
+}
+
+/* Whether a consumed message may have headers. rd_kafka_message_headers parses them, and for that allocates even where there
+ * are none: then they are one byte, their number. */
+int beltline_may_have_headers(const rd_kafka_message_t *message) {
+        const rd_kafka_msg_t *msg = (const rd_kafka_msg_t *)message;
+        return RD_KAFKAP_BYTES_LEN(&msg->rkm_u.consumer.binhdrs) > 1;
 }

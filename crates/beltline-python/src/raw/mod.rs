@@ -4,10 +4,11 @@
 //! - `slot`: what type slots need that are written by hand; `stepping`: those of streams and awaiters; `mapping`: those of tables
 //! - `numbers`: integers of 64 bits
 //! - `stop`: `StopIteration` re-used from event to event
-//! - `slots`: attributes written by their offset
+//! - `slots`: attributes written by their offset; `construct`: calls of classes that do that
 //! - `context`: the context variable that says which stream the running task works on; `thread`: which thread runs
 //! - `leave`: the end of the process at once
 
+pub mod construct;
 pub mod context;
 pub mod guarded;
 pub mod leave;

@@ -103,6 +103,53 @@ impl SlotClass {
     }
 }
 
+/// One attribute of a class that is a slot.
+pub struct Slot {
+    class: Py<PyType>,
+    offset: ffi::Py_ssize_t,
+}
+
+impl Slot {
+    /// Finds it; `None` when the class has no such slot.
+    ///
+    /// # Errors
+    /// What looking at the class raises.
+    pub fn of(class: &Bound<'_, PyType>, name: &str) -> PyResult<Option<Slot>> {
+        Ok(slot_offset(class, name)?.map(|offset| Slot { class: class.clone().unbind(), offset }))
+    }
+
+    /// The class.
+    pub fn class(&self) -> &Py<PyType> {
+        &self.class
+    }
+
+    /// Writes it, and drops what was there; `false`: the object is of another class.
+    #[inline]
+    pub fn write(&self, object: &Bound<'_, PyAny>, value: Bound<'_, PyAny>) -> bool {
+        let is_ours = object.get_type_ptr() == self.class.as_ptr().cast();
+        if is_ours {
+            // SAFETY: the object is an instance of exactly the class whose member descriptor gave the offset.
+            unsafe { put(object, self.offset, value.unbind()) };
+        }
+        is_ours
+    }
+}
+
+/// Puts a value into a slot.
+///
+/// # Safety
+/// A member descriptor of the object's class, for a slot that holds an object, has this offset.
+#[inline]
+unsafe fn put(object: &Bound<'_, PyAny>, offset: ffi::Py_ssize_t, value: Py<PyAny>) {
+    // SAFETY: there is a pointer at the offset that is null or owns a reference; ours is put in its place before the old
+    // one is given up.
+    unsafe {
+        let slot = object.as_ptr().cast::<u8>().offset(offset).cast::<*mut ffi::PyObject>();
+        let old = std::mem::replace(&mut *slot, value.into_ptr());
+        ffi::Py_XDECREF(old);
+    }
+}
+
 /// Whether nobody else holds an object.
 pub fn is_ours_alone(object: &Py<PyAny>, _py: Python<'_>) -> bool {
     // SAFETY: a live object, of which a plain field is read with the lock held.
@@ -131,13 +178,16 @@ impl<'py> SlotObject<'py, '_> {
     #[inline]
     pub fn write(&mut self, index: usize, value: Py<PyAny>) {
         let Some(offset) = self.class.offsets.get(index) else { return };
-        // SAFETY: the object is an instance of exactly the class whose member descriptor gave the offset, so there is a
-        // pointer there that is null or owns a reference; ours is put in its place before the old one is given up.
-        unsafe {
-            let slot = self.object.as_ptr().cast::<u8>().offset(*offset).cast::<*mut ffi::PyObject>();
-            let old = std::mem::replace(&mut *slot, value.into_ptr());
-            ffi::Py_XDECREF(old);
-        }
+        // SAFETY: the object is an instance of exactly the class whose member descriptor gave the offset.
+        unsafe { put(&self.object, *offset, value) };
+    }
+
+    /// Whether slot `index` holds nothing. An index that is none does not.
+    #[inline]
+    pub fn is_empty(&self, index: usize) -> bool {
+        let Some(offset) = self.class.offsets.get(index) else { return false };
+        // SAFETY: as in `write`; the pointer is only compared.
+        unsafe { (*self.object.as_ptr().cast::<u8>().offset(*offset).cast::<*mut ffi::PyObject>()).is_null() }
     }
 
     /// The finished instance.
