@@ -352,13 +352,16 @@ class Churn:
     def check(self, sent: dict[str, int]) -> Sequences:
         """Check what came out, and what the table counted."""
         given = [step_of(record) for record in self.kafka.read(f"{self.app_id}-in")]
-        came = [taken(record) for record in self.kafka.read(f"{self.app_id}-out")]
+        records = self.kafka.read(f"{self.app_id}-out")
+        came = [taken(record) for record in records]
         steps = [(key, n) for key, n, _ in came]
         # Nothing is missing in what the load has written, but its own client may have written a step twice.
         doubled = check_sequences(given, sent, exactly_once=False, disturbances=1, window=max(sent.values())).repeated
         if doubled:
             self.say(f"{doubled} steps went in twice")
         if self.guarantee == "exactly_once":
+            for again in repeated(records):
+                self.say(f"came out twice: {again}")
             check_copied(steps, given)
             counted = Counter(key for key, _ in given)
             check_sequences(((key, count) for key, _, count in came), counted, exactly_once=True)
@@ -369,6 +372,15 @@ class Churn:
             f"{len(came)} steps of {len(sent)} keys, {found.repeated} came again, the furthest {found.deepest} back"
         )
         return found
+
+
+def repeated(records: Iterable[Seen]) -> list[Seen]:
+    """Return the records of steps that came out more than once, the first ones too."""
+    of_step: dict[tuple[str, int], list[Seen]] = {}
+    for record in records:
+        key, n, _ = taken(record)
+        of_step.setdefault((key, n), []).append(record)
+    return [record for same in of_step.values() if len(same) > 1 for record in same]
 
 
 def step_of(record: Seen) -> tuple[str, int]:
