@@ -10,6 +10,9 @@ const DRAIN_SHARE: u32 = 20;
 /// However long draining takes, a commit is tried this often.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(30);
 
+/// After a rest the first change is not kept waiting for a whole interval, only for those that come with it.
+const GATHERING: Duration = Duration::from_millis(10);
+
 /// A unit the log has been asked to write.
 #[derive(Debug)]
 pub(crate) struct InFlightUnit {
@@ -32,6 +35,8 @@ pub(crate) struct CommitClock {
     average_drain: Duration,
     /// When the last unit was sealed.
     last: Duration,
+    /// Until when nothing was there to be written.
+    rested: Duration,
     /// Not before this time, after an abort.
     not_before: Duration,
     /// Asked for by the user, or by a limit.
@@ -53,6 +58,7 @@ impl CommitClock {
             interval: base,
             average_drain: Duration::ZERO,
             last: Duration::ZERO,
+            rested: Duration::ZERO,
             not_before: Duration::ZERO,
             requested: false,
             touched: false,
@@ -72,21 +78,26 @@ impl CommitClock {
         }
     }
 
-    /// While nothing waits to be written the interval has not begun: it counts from the first change after a tick.
+    /// Notes the time; while nothing waits to be written the clock rests.
     pub(crate) fn tick(&mut self, now: Duration) {
         self.fresh = false;
         if !self.touched && !self.requested {
-            self.last = now;
+            self.rested = now;
         }
     }
 
-    /// When the next unit is to be sealed, if there is anything to write.
+    /// When the next unit is to be sealed, if there is anything to write: an interval after the last one, or soon after a
+    /// rest that was longer.
     pub(crate) fn due_at(&self) -> Option<Duration> {
         if self.unit.is_some() || !(self.touched || self.requested) {
             return None;
         }
-        let due = if self.requested { Duration::ZERO } else { self.last + self.interval };
+        let due = if self.requested { Duration::ZERO } else { self.usual() };
         Some(due.max(self.not_before))
+    }
+
+    fn usual(&self) -> Duration {
+        (self.last + self.interval).max(self.rested + GATHERING.min(self.interval))
     }
 
     pub(crate) fn is_due(&self, now: Duration) -> bool {

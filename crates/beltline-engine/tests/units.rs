@@ -239,6 +239,28 @@ fn one_unit_at_a_time_and_work_goes_on_meanwhile() {
 }
 
 #[test]
+fn after_a_rest_a_change_is_written_soon_and_then_each_interval() {
+    let mut bench = bench(Guarantee::ExactlyOnce);
+    let input = bench.topic("in", 1);
+    let reader = bench.core.subscribe("reader", &[input]).unwrap();
+    let mut written = Vec::new();
+    bench.pass(1000);
+    for millisecond in 0..350 {
+        bench.write("in", 0, &["a"]);
+        bench.pass(1);
+        bench.drain(reader);
+        bench.turn();
+        if !bench.commits.is_empty() {
+            bench.accept();
+            written.push(millisecond);
+        }
+    }
+    assert!(written[0] <= 12, "{written:?}");
+    assert!(written.windows(2).all(|pair| (98..=102).contains(&(pair[1] - pair[0]))), "{written:?}");
+    assert_eq!(written.len(), 4);
+}
+
+#[test]
 fn events_and_bytes_trigger_before_the_interval() {
     let mut bench = Bench::new(CoreOptions { commit_events: 2, commit_bytes: 500, ..options(Guarantee::AtLeastOnce) });
     let input = bench.topic("in", 1);
