@@ -190,6 +190,10 @@ impl Client {
             }
             let entry = sys::rd_kafka_ListOffsetsResultInfo_topic_partition(*infos);
             Fault::check(Code((&raw const (*entry).err).cast::<i32>().read()))?;
+            // A leader that goes while it is asked: librdkafka then reports no error, and no offset either.
+            if (*entry).offset < 0 {
+                return Err(Fault::of(Code::LEADER_NOT_AVAILABLE));
+            }
             Ok((*entry).offset)
         }
     }
