@@ -385,7 +385,6 @@ class BeltSession:
             return None
         key, value = topic.key_serde.dumps, topic.value_serde.dumps
         codec = getattr(key, "__self__", None)
-        signal = self.app.on_produce_message
         return Sender(
             self.belt,
             topic.get_topic_name(),
@@ -394,7 +393,7 @@ class BeltSession:
             value,
             has_raw_keys=isinstance(codec, Codec) and is_raw(codec),
             receipt=partial(FutureMessage, loop=self.loop),
-            unless=(signal._receivers, signal._filter_receivers),
+            unless=self.app.on_produce_message.listeners(),
         )
 
     def _place(self, topic: str, key: bytes | None, partition: int | None) -> int | None:
