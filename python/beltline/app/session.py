@@ -24,6 +24,7 @@ from beltline.types import TP
 from .driver import Driver
 from .fitting import misfits
 from .patterns import Patterns
+from .tasks import keep_tasks_within_events
 
 if TYPE_CHECKING:
     from beltline._native import Guarantee, StartFrom
@@ -281,6 +282,7 @@ class BeltSession:
         if self._driver is not None:
             self._driver.stop()
         self._loop = running
+        keep_tasks_within_events(running)
         self._driver = Driver(self.belt, self.app.fatal, self.app.turned)
         self._driver.start()
 
