@@ -13,7 +13,7 @@ Late = Callable[[], Awaitable[None]]
 
 
 class Bench:
-    """An app with two partitions whose handler makes a task in its first event, and is then in the middle of another."""
+    """An app whose handler makes a task in its first event, and is then in the middle of one of another partition."""
 
     def __init__(self) -> None:
         self.app = bl.App("late", broker="memory://", topic_partitions=2)

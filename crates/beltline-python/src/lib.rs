@@ -53,8 +53,8 @@ fn current_stream(py: Python<'_>) -> PyResult<Option<Bound<'_, stream::Stream>>>
     Ok(raw::context::current(py)?.and_then(|cursor| cursor.get().stream(py)))
 }
 
-/// The running context becomes that of a task which is made now, in the middle of an event: it belongs to that event until
-/// the event is over, and to none afterwards.
+/// The running context becomes that of a task which is made now, in the middle of an event: it belongs to that event
+/// until the event is over, and to none afterwards.
 ///
 /// Signature: () -> None
 #[pyfunction]

@@ -205,10 +205,7 @@ impl App {
     /// assert_eq!(belt.table(&sold).get("rome")?, Some(1));
     /// # Ok::<(), beltline::Error>(())
     /// ```
-    pub fn on_pattern<V: DeserializeOwned + 'static>(
-        &mut self,
-        pattern: impl Fn(&str) -> bool + 'static,
-    ) -> On<'_, V> {
+    pub fn on_pattern<V: DeserializeOwned + 'static>(&mut self, pattern: impl Fn(&str) -> bool + 'static) -> On<'_, V> {
         let index = self.patterns.len();
         self.patterns.push(Box::new(pattern));
         On::new(self, Reads::Pattern(index), format!("pattern-{index}"))

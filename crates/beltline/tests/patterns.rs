@@ -6,8 +6,8 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use beltline::prelude::*;
 use beltline::Running;
+use beltline::prelude::*;
 use beltline_broker::{Endpoint, Visitor};
 use beltline_types::{BatchBuilder, TopicPartition};
 

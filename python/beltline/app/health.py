@@ -223,7 +223,8 @@ class HealthWatch:
             # The watch says so when it is over.
             self._silent_since = self._waiting_since
             logger.warning(
-                "%s; the worker starts by itself when they do, and gives up after %g s (setting broker_start_timeout)",
+                "%s; the worker starts by itself when that is over, and gives up after %g s "
+                "(setting broker_start_timeout)",
                 trouble,
                 self.app.conf.broker_start_timeout,
             )

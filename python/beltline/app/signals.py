@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection
 from typing import Any, Final
-from weakref import ReferenceType, WeakMethod, ref
+from weakref import WeakMethod, ref
 
 from mode.signals import BaseSignal, Signal, SyncSignal
 
@@ -65,7 +65,7 @@ class KeptApart(BaseSignal[Any]):
         else:
             super().disconnect(fun, weak=weak, sender=sender)
 
-    def _create_ref(self, fun: Any) -> ReferenceType[Any]:
+    def _create_ref(self, fun: Any) -> Any:
         # The reference leaves with its listener, and not when the signal is sent the next time.
         if hasattr(fun, "__func__") and hasattr(fun, "__self__"):
             return WeakMethod(fun, self._forget)

@@ -15,9 +15,9 @@ __all__ = ["keep_tasks_within_events"]
 class TaskFactory:
     """Makes the tasks of an event loop.
 
-    A task starts with a copy of its maker's context variables, and what a handler works on is one of these. But a stream
-    changes it in place from event to event, because that is quicker, and so a task that outlives its event would work on
-    whichever event the stream has come to.
+    A task starts with a copy of its maker's context variables, and what a handler works on is one of these. But a
+    stream changes it in place from event to event, because that is quicker, and so a task that outlives its event would
+    work on whichever event the stream has come to.
 
     Args:
         make: What made tasks before.
