@@ -377,7 +377,10 @@ class BeltSession:
     # -- sending ---------------------------------------------------------------------------------------------------
 
     def send_function(self) -> Callable[..., int]:
-        """Return the fastest function that sends, with the arguments of `Belt.send`."""
+        """Return the fastest function that sends, with the arguments of `Belt.send`.
+
+        Who begins to listen to `on_produce_message` later is not told of what it sends.
+        """
         is_plain = self._partitioner is None and not self.app.watches_sends()
         return self.belt.send if is_plain else self._send_signalled
 
