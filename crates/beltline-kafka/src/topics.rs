@@ -166,7 +166,9 @@ pub(crate) fn create(context: &Context, client: &Arc<Client>, wanted: &[TopicSpe
         context.error(&format!("creating the topics {}", names.join(", ")), &deadline, &fault)
     })?;
     let refused: Vec<&Outcome> = outcomes.iter().filter(|outcome| is_refusal(outcome)).collect();
-    missing.iter().for_each(|topic| context.has_made(&topic.name));
+    // Of a topic that was refused a broker is believed at once that it does not exist.
+    let was_made = |topic: &&&TopicSpec| !refused.iter().any(|outcome| outcome.name == *topic.name);
+    missing.iter().filter(was_made).for_each(|topic| context.has_made(&topic.name));
     match refused.first() {
         None => wait_for(context, client, &missing),
         Some(_) if refused.iter().all(|outcome| lacks_brokers(outcome, replication)) => {
