@@ -7,19 +7,19 @@ import signal
 import subprocess
 import sys
 import textwrap
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
+
+from child_process import PATIENCE_S, ChildProcess
+
 # How long an example takes says something about the machine, not about the code.
 hypothesis.settings.register_profile("beltline", deadline=None)
 hypothesis.settings.load_profile("beltline")
-
-#: A child process that is not done by then is stuck.
-PATIENCE_S = 60.0
 
 #: The program of the first page, with what the tests want to see.
 SHOP = '''
@@ -62,63 +62,12 @@ if __name__ == "__main__":
 '''
 
 
-class Child:
-    """A ``beltline`` process whose output is collected line by line."""
-
-    def __init__(self, arguments: list[str], directory: Path, environment: dict[str, str]) -> None:
-        self.process = subprocess.Popen(
-            arguments,
-            cwd=directory,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            bufsize=1,
-        )
-        self.lines: list[str] = []
-        self._changed = threading.Condition()
-        self._has_ended = False
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            with self._changed:
-                self.lines.append(line)
-                self._changed.notify_all()
-        with self._changed:
-            self._has_ended = True
-            self._changed.notify_all()
-
-    @property
-    def output(self) -> str:
-        """Everything printed so far."""
-        return "".join(self.lines)
-
-    def wait_for(self, text: str, count: int = 1) -> None:
-        """Return when `text` has been printed so often."""
-        with self._changed:
-            seen = self._changed.wait_for(
-                lambda: self.output.count(text) >= count or self._has_ended, timeout=PATIENCE_S
-            )
-        assert seen, f"waited for {text!r} for {PATIENCE_S:g} s, but got:\n{self.output}"
-        assert self.output.count(text) >= count, f"waited for {text!r}, but the process ended:\n{self.output}"
-
-    def give(self, number: signal.Signals) -> None:
-        """Send a signal."""
-        self.process.send_signal(number)
-
-    def end(self) -> int:
-        """Return the exit code."""
-        code = self.process.wait(PATIENCE_S)
-        self._reader.join(PATIENCE_S)
-        return code
+class Child(ChildProcess):
+    """A ``beltline`` process, which a user ends with Ctrl-C."""
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:
         """Send a signal and return the exit code."""
-        self.give(number)
-        return self.end()
+        return super().stop(number)
 
 
 class Project:

@@ -70,19 +70,69 @@ async def test_a_future_is_used_again_only_when_nobody_can_tell() -> None:
         assert [(await one).offset for one in held] == [1, 2]
 
 
+def futures_made(numbers: bl.Topic) -> int:
+    """Send a thousand times, look at nothing, and return how many futures that has left."""
+    for number in range(3):
+        numbers.send_soon(key="k", value=number)
+    before = sum(isinstance(one, FutureMessage) for one in gc.get_objects())
+    for number in range(1000):
+        numbers.send_soon(key="k", value=number)
+    return sum(isinstance(one, FutureMessage) for one in gc.get_objects()) - before
+
+
 async def test_a_thousand_futures_that_nobody_holds_are_one() -> None:
     app, numbers = make_app()
     async with app:
-        signal = app.on_produce_message
-        if signal._receivers or signal._filter_receivers:
-            pytest.skip("listeners are the process's, and another test has left one: every send is told to it")
-        for number in range(3):
-            numbers.send_soon(key="k", value=number)
-        before = sum(isinstance(one, FutureMessage) for one in gc.get_objects())
-        for number in range(1000):
-            numbers.send_soon(key="k", value=number)
-        assert sum(isinstance(one, FutureMessage) for one in gc.get_objects()) <= before
+        assert futures_made(numbers) <= 1
         assert (await numbers.send_soon(key="k", value=7)).offset == 1003
+
+
+class Listener:
+    """Remembers what was sent."""
+
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+
+    def hear(self, *_: Any, value: Any, **__: Any) -> None:
+        self.heard.append(value)
+
+
+@pytest.mark.parametrize("scope", ["this app", "every app", "this app, named"])
+@pytest.mark.parametrize("leave", ["disconnected", "collected"])
+async def test_sends_are_quick_again_when_the_last_listener_has_gone(scope: str, leave: str) -> None:
+    app, numbers = make_app()
+    signal = app.on_produce_message if scope == "this app" else bl.App.on_produce_message
+    options: dict[str, Any] = {"sender": app} if scope == "this app, named" else {}
+    options["weak"] = leave == "collected"
+    listener = Listener()
+    heard = listener.heard
+    async with app:
+        numbers.send_soon(value=1)
+        signal.connect(listener.hear, **options)
+        assert app.watches_sends()
+        numbers.send_soon(value=2)
+        assert futures_made(numbers) >= 1000
+        assert heard[:2] == [b"2", b"0"]
+        if leave == "disconnected":
+            signal.disconnect(listener.hear, **options)
+        del listener
+        gc.collect()
+        assert not app.watches_sends()
+        heard.clear()
+        assert futures_made(numbers) <= 1
+        assert heard == []
+
+
+async def test_listeners_to_one_app_leave_the_sends_of_others_alone() -> None:
+    app, numbers = make_app()
+    other, others_numbers = make_app()
+    listener = Listener()
+    other.on_produce_message.connect(listener.hear)
+    async with app, other:
+        assert futures_made(numbers) <= 1
+        others_numbers.send_soon(value=7)
+        await app.wait_idle()
+    assert listener.heard == [b"7"]
 
 
 async def test_the_quick_way_and_the_general_one_write_the_same() -> None:

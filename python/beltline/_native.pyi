@@ -855,3 +855,8 @@ class RecordMaker:
 
 def current_stream() -> Stream[Any] | None:
     """The stream whose event the running task (or thread) works on."""
+
+def stay_within_event() -> None:
+    """The running context becomes that of a task which is made now, in the middle of an event: it belongs to that event
+    until the event is over, and to none afterwards.
+    """

@@ -327,3 +327,26 @@ async def test_the_refusal_names_the_event_and_the_message_knows(bench: Bench) -
     assert len(told) == 1
     assert told[0].startswith("words[1]@0 was taken back")
     assert "delivered again" in told[0]
+
+
+async def test_a_task_that_outlives_its_event_is_refused_once_events_were_taken_back(bench: Bench) -> None:
+    tasks: list[asyncio.Task[None]] = []
+
+    async def late(word: str) -> None:
+        await bench.pause(word)
+        await bench.out.send(key=word, value=word)
+
+    @bench.app.on(bench.words)
+    async def handle(word: str) -> None:
+        tasks.append(asyncio.create_task(late(word)))
+
+    async with bench.running():
+        await bench.words.send(key="a", value="a")
+        await bench.take_back()
+        with pytest.raises(EventTakenBack, match="within which this task was made"):
+            await tasks[0]
+        await bench.app.wait_idle()
+        # Whether the event comes again depends on whether its commit was done when everything was lost.
+        await asyncio.gather(*tasks[1:])
+        await bench.app.wait_idle()
+        assert len(bench.sent) == len(tasks) - 1

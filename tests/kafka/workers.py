@@ -5,21 +5,15 @@ from __future__ import annotations
 import contextlib
 import inspect
 import os
-import signal
-import subprocess
 import sys
-import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from kafka_broker.node import die_with_parent
+from child_process import ChildProcess
 
 #: The programs; others can stand in for them, to try the tests themselves.
 APPS: Final = Path(os.environ.get("BELTLINE_TEST_APPS") or Path(__file__).resolve().parent / "apps")
-
-#: A worker that has not said something by then will not.
-PATIENCE_S: Final = 90.0
 
 #: What every app prints when its tasks begin: it has its partitions and their tables.
 READY: Final = "the app runs"
@@ -34,87 +28,13 @@ def missing_engine() -> str | None:
     return None if "kafka" in inspect.signature(Belt.open).parameters else "beltline was built without Kafka"
 
 
-class Worker:
-    """One process; what it prints is kept."""
-
-    def __init__(self, command: list[str], directory: Path, environment: dict[str, str], name: str) -> None:
-        self.name = name
-        self.directory = directory
-        self.lines: list[str] = []
-        self._changed = threading.Condition()
-        self._has_ended = False
-        self.process = subprocess.Popen(
-            command,
-            cwd=directory,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            bufsize=1,
-            preexec_fn=die_with_parent,
-        )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            with self._changed:
-                self.lines.append(line)
-                self._changed.notify_all()
-        with self._changed:
-            self._has_ended = True
-            self._changed.notify_all()
-
-    @property
-    def output(self) -> str:
-        """Everything printed so far."""
-        return "".join(self.lines)
-
-    @property
-    def is_running(self) -> bool:
-        """Whether the process has not ended."""
-        return self.process.poll() is None
-
-    def wait_for(self, text: str, count: int = 1, timeout: float = PATIENCE_S) -> None:
-        """Return when `text` has been printed so often."""
-        with self._changed:
-            self._changed.wait_for(lambda: self.output.count(text) >= count or self._has_ended, timeout)
-        assert self.output.count(text) >= count, f"{self.name}: waited for {text!r}, but got:\n{self.output[-6000:]}"
+class Worker(ChildProcess):
+    """The process of an app."""
 
     def wait_ready(self) -> Self:
         """Return when it works."""
         self.wait_for(READY)
         return self
-
-    def kill(self) -> None:
-        """End it as a crash does (SIGKILL)."""
-        self.process.kill()
-        self.process.wait()
-
-    def pause(self) -> None:
-        """Let it hang (SIGSTOP)."""
-        self.process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let it go on (SIGCONT)."""
-        self.process.send_signal(signal.SIGCONT)
-
-    def stop(self) -> int:
-        """End it in order (SIGTERM); returns the exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.end()
-
-    def end(self) -> int:
-        """Return the exit code of a process that ends by itself."""
-        try:
-            code = self.process.wait(PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            raise AssertionError(f"{self.name} does not end:\n{self.output[-6000:]}") from None
-        self._reader.join(PATIENCE_S)
-        return code
 
 
 class Workers:

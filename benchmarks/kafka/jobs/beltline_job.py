@@ -6,12 +6,11 @@ python beltline_job.py {map|produce|count} {at_least_once|exactly_once} TOPIC OU
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
-import tempfile
 import time
 
 import beltline as bl
+from bench_app import make_app
 from meter import Meter
 
 JOB, GUARANTEE, TOPIC, OUT, COUNT = *sys.argv[1:5], int(sys.argv[5])
@@ -19,15 +18,7 @@ JOB, GUARANTEE, TOPIC, OUT, COUNT = *sys.argv[1:5], int(sys.argv[5])
 PATIENCE_S = 200
 LOOK_S = 0.005
 
-app = bl.App(
-    f"{OUT}-app",
-    broker=f"kafka://{os.environ['BELTLINE_TEST_KAFKA']}",
-    datadir=tempfile.mkdtemp(prefix="beltline-bench-"),
-    processing_guarantee=GUARANTEE,
-    topic_partitions=4,
-    topic_replication_factor=1,
-    broker_commit_interval=0.1,
-)
+app = make_app(f"{OUT}-app", processing_guarantee=GUARANTEE, broker_commit_interval=0.1)
 
 
 class Order(bl.Record):

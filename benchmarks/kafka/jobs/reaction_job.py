@@ -7,24 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
-import tempfile
 import time
 
-import beltline as bl
+from bench_app import make_app
 
 GUARANTEE, TOPIC, OUT, COUNT = *sys.argv[1:4], int(sys.argv[4])
 
-app = bl.App(
-    f"{OUT}-app",
-    broker=f"kafka://{os.environ['BELTLINE_TEST_KAFKA']}",
-    datadir=tempfile.mkdtemp(prefix="beltline-bench-"),
-    processing_guarantee=GUARANTEE,
-    topic_partitions=4,
-    topic_replication_factor=1,
-    broker_commit_interval=0.1,
-)
+app = make_app(f"{OUT}-app", processing_guarantee=GUARANTEE, broker_commit_interval=0.1)
 sent = app.topic(TOPIC, value_type=int)
 passed_on = app.topic(OUT, value_type=int)
 waited_ns: list[int] = []

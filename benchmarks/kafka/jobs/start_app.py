@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 
-import beltline as bl
+from bench_app import make_app
 
-app = bl.App(
-    os.environ["START_GROUP"],
-    broker=f"kafka://{os.environ['BELTLINE_TEST_KAFKA']}",
-    datadir=tempfile.mkdtemp(prefix="beltline-bench-"),
-    topic_partitions=4,
-    topic_replication_factor=1,
-)
+app = make_app(os.environ["START_GROUP"])
 
 
 @app.agent(app.topic(os.environ["START_TOPIC"], value_type=dict))

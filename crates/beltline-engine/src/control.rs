@@ -137,9 +137,17 @@ impl Core {
             || self.clock.fresh
             || !self.commands.is_empty()
             || !self.receipts.is_empty()
-            || (self.clock.requested && self.clock.draining_since().is_none() && self.clock.is_due(self.now))
+            || self.can_begin_requested()
             || self.can_leave_drain()
             || self.can_release()
+    }
+
+    /// Whether a unit that was asked for is due, has something to hold, and was not begun yet.
+    fn can_begin_requested(&self) -> bool {
+        self.clock.requested
+            && self.clock.draining_since().is_none()
+            && self.clock.is_due(self.now)
+            && self.has_changes()
     }
 
     /// Whether the last event a unit waited for is finished.
@@ -166,7 +174,8 @@ impl Core {
         retries.chain(due).chain(stop).chain(self.hand_over_deadline()).min()
     }
 
-    /// Commits as soon as possible, not only when the interval is over.
+    /// Commits as soon as possible, not only when the interval is over. Who asks again and again wakes nobody for it: see
+    /// [`Core::wants_turn`], which is silent while there is nothing to write, or the unit before is on its way.
     pub fn request_commit(&mut self) {
         self.clock.requested = true;
     }

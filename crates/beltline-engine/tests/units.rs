@@ -86,6 +86,36 @@ fn exactly_once_waits_for_unfinished_events_and_at_least_once_does_not() {
 }
 
 #[test]
+fn who_asks_for_a_commit_again_and_again_wakes_nobody_in_vain() {
+    for guarantee in [Guarantee::ExactlyOnce, Guarantee::AtLeastOnce] {
+        let mut bench = bench(guarantee);
+        let (input, output) = (bench.topic("in", 1), bench.topic("out", 1));
+        let reader = bench.core.subscribe("reader", &[input]).unwrap();
+        bench.write("in", 0, &["a"]);
+        bench.turn();
+        let first = bench.event(reader);
+        bench.core.request_commit();
+        assert!(!bench.core.wants_turn(), "nothing is to be written yet");
+        bench.core.emit(output, None, None, Some(b"out"), &[], 5).unwrap();
+        bench.core.done(first);
+        bench.core.request_commit();
+        assert!(bench.core.wants_turn());
+        bench.turn();
+        assert_eq!(bench.commits.len(), 1);
+        bench.core.request_commit();
+        assert!(!bench.core.wants_turn(), "the unit before is on its way");
+        // What is asked for meanwhile comes as soon as the answer is there.
+        bench.core.emit(output, None, None, Some(b"out"), &[], 5).unwrap();
+        bench.turn();
+        bench.core.request_commit();
+        assert!(!bench.core.wants_turn(), "the unit before is on its way");
+        bench.accept();
+        bench.turn();
+        assert_eq!(bench.commits.len(), 1);
+    }
+}
+
+#[test]
 fn draining_brings_all_readers_of_a_partition_to_the_same_place() {
     let mut bench = bench(Guarantee::ExactlyOnce);
     let (input, output) = (bench.topic("in", 1), bench.topic("out", 1));

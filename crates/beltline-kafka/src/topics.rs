@@ -10,6 +10,7 @@ use beltline_types::{
 
 use crate::context::Context;
 use crate::errors::kind_of;
+use crate::health::Deadline;
 use crate::raw::admin::{NewTopic, Outcome, Scope, TopicMetadata};
 use crate::raw::client::Client;
 use crate::raw::code::{Code, Fault};
@@ -165,9 +166,14 @@ pub(crate) fn create(context: &Context, client: &Arc<Client>, wanted: &[TopicSpe
         context.error(&format!("creating the topics {}", names.join(", ")), &deadline, &fault)
     })?;
     let refused: Vec<&Outcome> = outcomes.iter().filter(|outcome| is_refusal(outcome)).collect();
-    missing.iter().for_each(|topic| context.has_made(&topic.name));
+    // Of a topic that was refused a broker is believed at once that it does not exist.
+    let was_made = |topic: &&&TopicSpec| !refused.iter().any(|outcome| outcome.name == *topic.name);
+    missing.iter().filter(was_made).for_each(|topic| context.has_made(&topic.name));
     match refused.first() {
         None => wait_for(context, client, &missing),
+        Some(_) if refused.iter().all(|outcome| lacks_brokers(outcome, replication)) => {
+            Err(too_few_brokers(client, &refused, replication, &deadline))
+        }
         Some(first) => Err(cannot_create(context, &refused, first, &missing, replication)),
     }
 }
@@ -189,6 +195,29 @@ fn wait_for(context: &Context, client: &Arc<Client>, topics: &[&TopicSpec]) -> R
 
 fn is_refusal(outcome: &Outcome) -> bool {
     outcome.fault.as_ref().is_some_and(|fault| fault.code != Code::TOPIC_EXISTS)
+}
+
+/// Whether a topic would have more copies than there are brokers: of a cluster that comes up, some are there before others.
+fn lacks_brokers(outcome: &Outcome, replication: i32) -> bool {
+    let is_possible = replication == -1 || replication > 0;
+    is_possible && outcome.fault.as_ref().is_some_and(|fault| fault.code == Code::INVALID_REPLICATION_FACTOR)
+}
+
+/// Says how many copies are wanted and how many brokers there are. Another try may find more of them.
+fn too_few_brokers(client: &Arc<Client>, refused: &[&Outcome], replication: i32, deadline: &Deadline) -> Error {
+    let names: Vec<&str> = refused.iter().map(|outcome| outcome.name.as_str()).collect();
+    let copies = match replication {
+        -1 => "as many copies as the brokers' default.replication.factor says".to_owned(),
+        copies => format!("{copies} copies of each partition (topic_replication_factor)"),
+    };
+    let there = match client.brokers(deadline.remaining_ms()) {
+        Ok(1) => "one broker".to_owned(),
+        Ok(count) => format!("{count} brokers"),
+        Err(_) => "fewer brokers".to_owned(),
+    };
+    let names = names.join(", ");
+    let sentence = format!("the topics {names} are to have {copies}, but the cluster has {there} so far");
+    Error::new(ErrorKind::Unavailable, sentence)
 }
 
 /// Options by Kafka's names; those given by name win.

@@ -9,68 +9,20 @@ use std::time::Duration;
 
 use beltline_env::{Clock, Files, MemoryFiles, RealFiles, spawn_thread};
 use beltline_types::{
-    Append, Appended, Batch, BatchPart, CommitReceipt, CommitRequest, Error, ErrorKind, Offset, OffsetRange, Result,
-    TopicInfo, TopicPartition, TopicSpec,
+    Batch, CommitReceipt, CommitRequest, Error, ErrorKind, Offset, OffsetRange, Result, TopicInfo, TopicPartition,
+    TopicSpec,
 };
 
-use crate::block::{self, BlockHeader};
+use crate::block;
 use crate::catalog::{self, Catalog, Partition, Topic};
 use crate::frame::{Changes, FactChange};
 use crate::membership::Membership;
+use crate::options::{LogOptions, SyncPolicy};
 use crate::segments::Segments;
 use crate::{Fetched, GroupEvent, Log, cleaning, compaction, keys, merging, reading, retention};
 
 /// Size of a segment in memory: nothing has to be opened there, and what is let go is given back sooner.
 const MEMORY_SEGMENT_BYTES: u64 = 4 << 20;
-
-/// When a commit reaches the disk itself. A killed process loses nothing with any of them; a power failure may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SyncPolicy {
-    /// Before the commit is answered: nothing that was answered is ever lost.
-    Always,
-    /// After this time at the latest: a power failure takes back at most what was committed within it.
-    Interval(Duration),
-    /// When the operating system likes, often half a minute later; a full file within seconds.
-    Never,
-}
-
-impl Default for SyncPolicy {
-    fn default() -> Self {
-        SyncPolicy::Interval(Duration::from_secs(1))
-    }
-}
-
-/// Settings of an [`EmbeddedLog`]; every buffer has its limit here.
-#[derive(Clone, Debug)]
-pub struct LogOptions {
-    /// When a commit reaches the disk itself.
-    pub sync: SyncPolicy,
-    /// The log begins a new file when the present one would become larger than this; at most 2 GiB. In a log of more
-    /// than thirty files they are made larger. What is let go comes back to the disk a file at a time.
-    pub segment_bytes: u64,
-    /// An append is cut into blocks of about this size, so that a fetch need not take more.
-    pub block_bytes: usize,
-    /// So many small blocks that follow one another are made one; at least 2.
-    pub merge_blocks: usize,
-    /// A changelog is compacted when this much was appended to a partition, and as much as the last compaction left.
-    pub compact_min_bytes: u64,
-    /// How long a removal stays in a compacted topic, for readers that have not seen it.
-    pub tombstone_retention_ms: i64,
-}
-
-impl Default for LogOptions {
-    fn default() -> Self {
-        LogOptions {
-            sync: SyncPolicy::default(),
-            segment_bytes: 64 << 20,
-            block_bytes: 1 << 20,
-            merge_blocks: 256,
-            compact_min_bytes: 16 << 20,
-            // As Kafka's delete.retention.ms.
-            tombstone_retention_ms: 24 * 60 * 60 * 1000,
-        }
-    }
-}
 
 /// What the log's own thread and its callers share.
 pub(crate) struct Shared {
@@ -219,59 +171,6 @@ impl EmbeddedLog {
     /// What opening had to cut off, as a sentence for the user: the end of a commit that a crash has interrupted.
     pub fn notice(&self) -> Option<&str> {
         self.shared.segments.notice()
-    }
-}
-
-/// Where the records of one append go.
-struct Place {
-    partition: Arc<Partition>,
-    base_offset: Offset,
-    end: Offset,
-    parts: Vec<BatchPart>,
-}
-
-impl Place {
-    /// The blocks of the append; `records` are all of its records.
-    fn blocks<'a>(&self, records: &'a [u8]) -> impl Iterator<Item = (BlockHeader, &'a [u8])> {
-        let mut next_offset = self.base_offset;
-        self.parts.iter().map(move |part| {
-            let base_offset = next_offset;
-            next_offset += Offset::from(part.count);
-            let (partition, last_timestamp) = (self.partition.key, part.last_timestamp);
-            (BlockHeader { partition, base_offset, next_offset, last_timestamp }, &records[part.range.clone()])
-        })
-    }
-
-    fn bytes(&self) -> u64 {
-        self.parts.iter().map(|part| part.range.len() as u64).sum()
-    }
-}
-
-impl Shared {
-    /// Gives the records of a commit their places, while `writing` is held.
-    fn place(&self, appends: &mut [Append]) -> Result<(Vec<Option<Place>>, Vec<Appended>)> {
-        let mut places: Vec<Option<Place>> = Vec::with_capacity(appends.len());
-        let mut appended = Vec::with_capacity(appends.len());
-        for Append { target, records } in appends {
-            let partition = self.catalog.partition(target)?;
-            // The same partition may come twice in one commit.
-            let known = places.iter().rev().flatten().find(|other| other.partition.key == partition.key);
-            let base_offset = known.map_or_else(|| partition.range().end, |other| other.end);
-            appended.push(Appended::contiguous(base_offset, records.len()));
-            if records.is_empty() {
-                places.push(None);
-                continue;
-            }
-            let end = base_offset + Offset::from(records.len());
-            if partition.stamps_all() {
-                records.stamp_all(self.clock.now_ms());
-            } else {
-                records.stamp_missing(self.clock.now_ms());
-            }
-            let parts = records.cut(self.options.block_bytes);
-            places.push(Some(Place { partition, base_offset, end, parts }));
-        }
-        Ok((places, appended))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The durable belt: the [`Log`] trait, shaped so that Apache Kafka maps onto it one to one, and the embedded log.
 //!
-//! - `embedded`: the [`Log`] on this machine; `catalog` knows its topics and where their partitions end
+//! - `embedded`: the [`Log`] on this machine, `options` its settings; `catalog` knows its topics and where their
+//!   partitions end, `placing` where the records of a commit go
 //! - `segments`: the files below, written once and at their end; `segment` is one of them, `frame` one commit in it,
 //!   `block` the records of one append with their checksum
 //! - `changing`: topics that exist get more partitions, other settings, a later beginning
@@ -26,6 +27,8 @@ mod index;
 mod keys;
 mod membership;
 mod merging;
+mod options;
+mod placing;
 mod reading;
 mod recovery;
 mod retention;
@@ -42,8 +45,9 @@ use beltline_types::{
 
 pub use catalog::check_topic;
 pub use data_directory::{DataDirectory, Holder};
-pub use embedded::{EmbeddedLog, LogOptions, SyncPolicy};
+pub use embedded::EmbeddedLog;
 pub use membership::Membership;
+pub use options::{LogOptions, SyncPolicy};
 
 /// What one fetch found.
 #[derive(Debug, Default)]

@@ -530,10 +530,11 @@ impl Belt {
     ///
     /// Signature: () -> None
     fn request_commit(&self, py: Python<'_>) -> PyResult<()> {
-        if let Ok(core) = self.enter(py)?.core_mut() {
+        let mut inner = self.enter(py)?;
+        if let Ok(core) = inner.core_mut() {
             core.request_commit();
         }
-        self.shared.waker.wake();
+        self.wake_if_needed(&inner);
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! What a task works on right now, as tables see it.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use beltline_engine::{Core, Ticket};
 use pyo3::prelude::*;
@@ -23,9 +23,20 @@ pub struct Cursor {
     in_hand: AtomicI64,
     /// When the event in hand was handed out; [`NOTHING`] for what no log takes back.
     epoch: AtomicI64,
+    /// Another number for each event, so that [`Within`] knows when one is over.
+    number: AtomicU64,
+    /// Of a task that was made in the middle of an event: which one.
+    within: Option<Within>,
     stream: PyOnceLock<Py<PyWeakrefReference>>,
     /// What messages call the event of a task that iterates no stream.
     address: Option<String>,
+}
+
+/// An event of another cursor, for as long as that one has it in hand.
+struct Within {
+    cursor: Py<Cursor>,
+    number: u64,
+    epoch: Option<u32>,
 }
 
 /// The event in hand.
@@ -46,7 +57,8 @@ impl InHand {
 impl Cursor {
     pub fn new() -> Cursor {
         let (in_hand, epoch) = (AtomicI64::new(NOTHING), AtomicI64::new(NOTHING));
-        Cursor { in_hand, epoch, stream: PyOnceLock::new(), address: None }
+        let (number, stream) = (AtomicU64::new(0), PyOnceLock::new());
+        Cursor { in_hand, epoch, number, within: None, stream, address: None }
     }
 
     /// The cursor of a task that works on one event, without a stream.
@@ -56,47 +68,79 @@ impl Cursor {
         cursor
     }
 
+    /// The cursor of a task that is made by the one that has `cursor`: it shows the same until the event in hand is over,
+    /// and nothing afterwards. `None` where that is so with `cursor` itself.
+    pub fn within(cursor: &Bound<'_, Cursor>) -> Option<Cursor> {
+        let this = cursor.get();
+        if this.within.is_some() || this.address.is_some() {
+            return None;
+        }
+        let (number, epoch) = (this.number.load(Ordering::Relaxed), this.epoch());
+        let within = Within { cursor: cursor.clone().unbind(), number, epoch };
+        Some(Cursor { within: Some(within), ..Cursor::new() })
+    }
+
+    /// The cursor that has the event in hand; `None` when that event is over.
+    #[inline]
+    fn live(&self) -> Option<&Cursor> {
+        let Some(within) = &self.within else { return Some(self) };
+        let cursor = within.cursor.get();
+        (cursor.number.load(Ordering::Relaxed) == within.number).then_some(cursor)
+    }
+
+    /// Another event is in hand, or none; only the thread of the belt comes here.
+    #[inline]
+    fn hold(&self, in_hand: i64) {
+        self.in_hand.store(in_hand, Ordering::Relaxed);
+        self.number.store(self.number.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
     /// An event of this partition was taken up.
     #[inline]
     pub fn take_up(&self, partition: u32, ticket: &Ticket) {
-        self.in_hand.store(partition.into(), Ordering::Relaxed);
+        self.hold(partition.into());
         self.epoch.store(ticket.epoch().into(), Ordering::Relaxed);
     }
 
-    /// Tables show another shard; what is in hand stays as old as it is.
+    /// The next event was taken up, or one of a list; it is as old as the one before.
     #[inline]
     pub fn move_to(&self, partition: u32) {
-        self.in_hand.store(partition.into(), Ordering::Relaxed);
+        self.hold(partition.into());
     }
 
     /// An item of a queue was taken up.
     pub fn take_item(&self, partition: Option<u32>) {
-        self.in_hand.store(partition.map_or(BY_KEY, i64::from), Ordering::Relaxed);
+        self.hold(partition.map_or(BY_KEY, i64::from));
         self.epoch.store(NOTHING, Ordering::Relaxed);
     }
 
     /// Nothing is in hand any more.
     #[inline]
     pub fn let_go(&self) {
-        self.in_hand.store(NOTHING, Ordering::Relaxed);
+        self.hold(NOTHING);
     }
 
     /// The partition of the event in hand.
     pub fn partition(&self) -> Option<u32> {
-        u32::try_from(self.in_hand.load(Ordering::Relaxed)).ok()
+        u32::try_from(self.live()?.in_hand.load(Ordering::Relaxed)).ok()
     }
 
     /// The event in hand, if it has a partition.
     #[inline]
     pub fn in_hand(&self) -> Option<InHand> {
-        let partition = self.partition()?;
-        Some(InHand { partition, epoch: u32::try_from(self.epoch.load(Ordering::Relaxed)).ok() })
+        let this = self.live()?;
+        let partition = this.partition()?;
+        Some(InHand { partition, epoch: u32::try_from(this.epoch.load(Ordering::Relaxed)).ok() })
     }
 
-    /// When the event in hand was handed out; `None` also for what no log takes back.
+    /// When the event was handed out that is in hand, or within which this task was made; `None` also for what no log
+    /// takes back.
     #[inline]
     pub fn epoch(&self) -> Option<u32> {
-        self.in_hand().and_then(|event| event.epoch)
+        match &self.within {
+            Some(within) => within.epoch,
+            None => self.in_hand().and_then(|event| event.epoch),
+        }
     }
 
     /// What messages call the event in hand.
@@ -107,6 +151,9 @@ impl Cursor {
         if self.address.is_some() {
             return Ok(self.address.clone());
         }
+        if self.live().is_none() {
+            return Ok(Some("the event within which this task was made".to_owned()));
+        }
         let Some(stream) = self.stream(py) else { return Ok(None) };
         Ok(stream.get().message(py)?.map(|message| message.get().address()))
     }
@@ -114,7 +161,8 @@ impl Cursor {
     /// What a table shows to whoever has this.
     #[inline]
     pub fn sight(&self) -> Sight {
-        match self.in_hand.load(Ordering::Relaxed) {
+        let Some(this) = self.live() else { return Sight::All };
+        match this.in_hand.load(Ordering::Relaxed) {
             BY_KEY => Sight::ByKey,
             partition => u32::try_from(partition).map_or(Sight::All, Sight::Shard),
         }
@@ -130,9 +178,10 @@ impl Cursor {
 
     /// The stream, if it is still there and has an event in hand.
     pub fn stream<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Stream>> {
-        if self.in_hand.load(Ordering::Relaxed) == NOTHING {
+        let this = self.live()?;
+        if this.in_hand.load(Ordering::Relaxed) == NOTHING {
             return None;
         }
-        self.stream.get(py)?.bind(py).upgrade_as::<Stream>().ok().flatten()
+        this.stream.get(py)?.bind(py).upgrade_as::<Stream>().ok().flatten()
     }
 }

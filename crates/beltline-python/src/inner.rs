@@ -230,7 +230,7 @@ impl Inner {
     pub fn is_taken_back(&self, py: Python<'_>) -> bool {
         // Mostly nothing was ever taken back, and nobody need know what is in hand.
         self.worker.as_ref().is_some_and(|worker| {
-            worker.core.has_taken_back() && context::in_hand(py).is_some_and(|event| event.is_taken_back(&worker.core))
+            worker.core.has_taken_back() && context::epoch(py).is_some_and(|epoch| worker.core.is_taken_back(epoch))
         })
     }
 

@@ -53,6 +53,19 @@ fn current_stream(py: Python<'_>) -> PyResult<Option<Bound<'_, stream::Stream>>>
     Ok(raw::context::current(py)?.and_then(|cursor| cursor.get().stream(py)))
 }
 
+/// The running context becomes that of a task which is made now, in the middle of an event: it belongs to that event
+/// until the event is over, and to none afterwards.
+///
+/// Signature: () -> None
+#[pyfunction]
+fn stay_within_event(py: Python<'_>) -> PyResult<()> {
+    let Some(cursor) = raw::context::current(py)? else { return Ok(()) };
+    match cursor::Cursor::within(&cursor) {
+        Some(within) => raw::context::set_current(&Bound::new(py, within)?).map(drop),
+        None => Ok(()),
+    }
+}
+
 /// The engine below the Python face: belts, streams, tables and record decoders.
 ///
 /// Nothing here is public; user code imports from ``beltline``. A belt belongs to the thread that started it: every call
@@ -76,5 +89,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<records::JsonDecoder>()?;
     module.add_class::<records::RecordMaker>()?;
     module.add_function(wrap_pyfunction!(current_stream, module)?)?;
+    module.add_function(wrap_pyfunction!(stay_within_event, module)?)?;
     fork::watch(py)
 }

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 
 use crate::belt::Belt;
 use crate::on::On;
+use crate::pattern::Pattern;
 use crate::{HandlerResult, OnError, Table, Topic, cli};
 
 /// Partitions of topics and tables that do not say otherwise; the Python face has the same number.
@@ -19,10 +20,16 @@ const DEFAULT_PARTITIONS: u32 = 8;
 
 pub(crate) type Step = Box<dyn FnMut(&mut Belt<'_>) -> HandlerResult>;
 
+/// What a handler reads, by its index in the app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reads {
+    Topic(usize),
+    Pattern(usize),
+}
+
 pub(crate) struct Handler {
     pub(crate) name: String,
-    /// Index of the topic it reads.
-    pub(crate) topic: usize,
+    pub(crate) reads: Reads,
     pub(crate) step: Step,
     /// `None` takes the app's.
     pub(crate) on_error: Option<OnError>,
@@ -52,6 +59,9 @@ pub struct App {
     pub(crate) on_error: OnError,
     partitions: u32,
     pub(crate) topics: Vec<TopicDeclaration>,
+    pub(crate) patterns: Vec<Pattern>,
+    /// Names of topics that only this app writes and reads.
+    pub(crate) between: Vec<Arc<str>>,
     pub(crate) tables: Vec<Arc<str>>,
     pub(crate) handlers: Vec<Handler>,
     pub(crate) timers: Vec<Timer>,
@@ -73,6 +83,8 @@ impl App {
             on_error: OnError::default(),
             partitions: DEFAULT_PARTITIONS,
             topics: Vec::new(),
+            patterns: Vec::new(),
+            between: Vec::new(),
             tables: Vec::new(),
             handlers: Vec::new(),
             timers: Vec::new(),
@@ -165,7 +177,38 @@ impl App {
 
     /// Begins to attach a handler to a topic; see [`On`].
     pub fn on<V: DeserializeOwned + 'static>(&mut self, topic: &Topic<V>) -> On<'_, V> {
-        On::new(self, topic.clone())
+        On::new(self, Reads::Topic(topic.index), topic.name.to_string())
+    }
+
+    /// Begins to attach a handler to every topic whose name `pattern` takes: to those that are there, and to those that come
+    /// up while the app runs, from their first event on. They are found within half a second, on Kafka within a minute.
+    /// [`Belt::topic_partition`] says where an event comes from.
+    ///
+    /// No pattern is asked about the app's own changelogs, the topics of [`On::by`], or what begins with `__`. A topic that
+    /// does not exist any more is read no longer, and the app goes on. A table that the handler writes to needs as many
+    /// partitions as the largest of the topics.
+    ///
+    /// ```
+    /// use beltline::prelude::*;
+    ///
+    /// let mut app = App::new("shops");
+    /// let sold = app.table::<String, u64>("sold");
+    /// app.on_pattern(|name| name.starts_with("orders-")).by_value(|shop: &String| shop.clone()).run(move |shop, belt| {
+    ///     *belt.table(&sold).entry(&shop)? += 1;
+    ///     Ok(())
+    /// });
+    ///
+    /// let mut belt = beltline::testing::start(app)?;
+    /// let late = belt.create_topic::<String>("orders-rome", 8)?;
+    /// belt.send(&late, &(), &"rome".to_owned())?;
+    /// belt.drain()?;
+    /// assert_eq!(belt.table(&sold).get("rome")?, Some(1));
+    /// # Ok::<(), beltline::Error>(())
+    /// ```
+    pub fn on_pattern<V: DeserializeOwned + 'static>(&mut self, pattern: impl Fn(&str) -> bool + 'static) -> On<'_, V> {
+        let index = self.patterns.len();
+        self.patterns.push(Box::new(pattern));
+        On::new(self, Reads::Pattern(index), format!("pattern-{index}"))
     }
 
     /// Runs a function every so often, for as long as the app runs. It may send and read tables; tables are written by

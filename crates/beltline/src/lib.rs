@@ -31,7 +31,7 @@
 //! ```
 //!
 //! - `app`: declaring topics, tables, handlers, timers; [`kafka`]: on Apache Kafka
-//! - `on`: how a handler is attached
+//! - `on`: how a handler is attached; `pattern`: to topics that match, and come up later
 //! - `belt`: what a handler can do; `table`: the tables it sees
 //! - `runner`: turning the engine; `cli`, `running`, [`testing`]: what runs an app
 
@@ -43,6 +43,7 @@ mod json;
 pub mod kafka;
 mod key;
 mod on;
+mod pattern;
 mod policy;
 mod runner;
 mod running;

@@ -6,9 +6,9 @@ use beltline_types::{Error, ErrorKind};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::app::{App, Handler, Step};
+use crate::app::{App, Handler, Reads, Step};
 use crate::belt::Belt;
-use crate::{HandlerResult, OnError, RecordKey, Topic, json};
+use crate::{HandlerResult, OnError, RecordKey, json};
 
 type KeyOf<V> = Box<dyn Fn(&V) -> Option<Vec<u8>>>;
 
@@ -30,7 +30,9 @@ type KeyOf<V> = Box<dyn Fn(&V) -> Option<Vec<u8>>>;
 #[must_use = "nothing is attached before `run` or `map`"]
 pub struct On<'a, V> {
     app: &'a mut App,
-    topic: Topic<V>,
+    reads: Reads,
+    /// What names made for the handler begin with.
+    source: String,
     key_of: Option<KeyOf<V>>,
     through: Option<String>,
     name: Option<String>,
@@ -38,8 +40,8 @@ pub struct On<'a, V> {
 }
 
 impl<'a, V: DeserializeOwned + 'static> On<'a, V> {
-    pub(crate) fn new(app: &'a mut App, topic: Topic<V>) -> Self {
-        On { app, topic, key_of: None, through: None, name: None, on_error: None }
+    pub(crate) fn new(app: &'a mut App, reads: Reads, source: String) -> Self {
+        On { app, reads, source, key_of: None, through: None, name: None, on_error: None }
     }
 
     /// Brings events with the same key together: they go through a topic of their own, keyed by what `key` picks.
@@ -88,24 +90,24 @@ impl<'a, V: DeserializeOwned + 'static> On<'a, V> {
     }
 
     fn attach(self, step: Step) {
-        let On { app, topic, key_of, through, name, on_error } = self;
+        let On { app, mut reads, source, key_of, through, name, on_error } = self;
         let name = name.unwrap_or_else(|| {
-            let count = app.handlers.iter().filter(|handler| handler.topic == topic.index).count();
-            format!("{}-{count}", topic.name)
+            let count = app.handlers.iter().filter(|handler| handler.reads == reads).count();
+            format!("{source}-{count}")
         });
-        let mut source = topic.index;
         if let Some(key_of) = key_of {
-            let through = through.unwrap_or_else(|| format!("{}-{name}-{}-repartition", app.name, topic.name));
-            source = app.declare(&through);
-            let target = source;
+            let through = through.unwrap_or_else(|| format!("{}-{name}-{source}-repartition", app.name));
+            let target = app.declare(&through);
+            app.between.push(through.into());
             let rekey: Step = Box::new(move |belt| {
                 let value: V = belt.value()?;
                 Ok(belt.forward(target, key_of(&value).as_deref())?)
             });
             let name = format!("{name}-repartition");
-            app.handlers.push(Handler { name, topic: topic.index, step: rekey, on_error: on_error.clone() });
+            app.handlers.push(Handler { name, reads, step: rekey, on_error: on_error.clone() });
+            reads = Reads::Topic(target);
         }
-        app.handlers.push(Handler { name, topic: source, step, on_error });
+        app.handlers.push(Handler { name, reads, step, on_error });
     }
 }
 

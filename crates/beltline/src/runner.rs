@@ -12,15 +12,13 @@ use beltline_types::{Error, ErrorKind, Result, TopicSpec, encode_headers};
 use beltline_worker::{Local, Waker, Worker};
 
 use crate::HandlerResult;
-use crate::app::{App, Step};
+use crate::app::{App, Reads, Step};
 use crate::belt::{Belt, Shared};
+use crate::pattern::{OwnTopics, Patterns};
 use crate::policy::{Last, OnError};
 
 /// Events of one handler before the next one gets a turn.
 const EVENTS_PER_TURN: usize = 1024;
-
-/// How often brokers are asked for partitions that topics have got.
-const SURVEY_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The longest sleep without looking whether to stop.
 const LONGEST_SLEEP: Duration = Duration::from_millis(200);
@@ -46,6 +44,7 @@ pub(crate) struct Runner {
     pub(crate) shared: Shared,
     handlers: Vec<RunningHandler>,
     timers: Vec<RunningTimer>,
+    pub(crate) patterns: Patterns,
     clock: Arc<dyn Clock>,
     stopping: bool,
 }
@@ -66,6 +65,7 @@ impl Runner {
         }
         shared.warned = vec![false; shared.tables.len()];
         let partitions = app.table_partitions();
+        let mut patterns = Patterns::new(app.patterns, OwnTopics::new(&app.name, app.between));
         let mut handlers = Vec::with_capacity(app.handlers.len());
         for handler in app.handlers {
             let on_error = handler.on_error.unwrap_or_else(|| app.on_error.clone());
@@ -73,7 +73,10 @@ impl Runner {
                 Some(topic) => Some(worker.declare_topic(TopicSpec::new(topic, partitions))?),
                 None => None,
             };
-            let subscription = worker.core.subscribe(&handler.name, &[shared.topics[handler.topic]])?;
+            let subscription = match handler.reads {
+                Reads::Topic(topic) => worker.core.subscribe(&handler.name, &[shared.topics[topic]])?,
+                Reads::Pattern(pattern) => patterns.subscribe(&mut worker, &handler.name, pattern)?,
+            };
             handlers.push(RunningHandler {
                 name: handler.name,
                 subscription,
@@ -89,18 +92,18 @@ impl Runner {
         });
         let timers = timers.collect();
         worker.start()?;
-        if is_on_kafka {
-            worker.survey_topics(SURVEY_INTERVAL)?;
-        } else {
+        patterns.survey(&mut worker, is_on_kafka)?;
+        if !is_on_kafka {
             serve(&mut worker, &mut shared, app.endpoint)?;
         }
-        Ok(Runner { worker, shared, handlers, timers, clock, stopping: false })
+        Ok(Runner { worker, shared, handlers, timers, patterns, clock, stopping: false })
     }
 
     /// One round: what the log brought, some events of every handler, timers that are due. Says whether anything
     /// happened.
     pub(crate) fn turn(&mut self) -> Result<bool> {
         let mut happened = self.worker.turn()?;
+        self.patterns.hear(&mut self.worker.core, &mut self.shared.notices)?;
         while self.worker.core.poll_receipt().is_some() {}
         while let Some(notice) = self.worker.poll_notice() {
             self.shared.notices.push(notice);

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use beltline_env::{Clock, ManualClock, SystemClock};
-use beltline_types::{Error, ErrorKind, Result};
+use beltline_types::{Error, ErrorKind, Result, TopicSpec};
 use beltline_worker::Local;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -61,6 +61,20 @@ pub fn start(app: App) -> Result<TestBelt> {
 }
 
 impl TestBelt {
+    /// Makes a topic as another app would, while this one runs; handlers whose pattern takes its name read it.
+    ///
+    /// # Errors
+    /// What the log says to the name or the number of partitions.
+    pub fn create_topic<V>(&mut self, name: &str, partitions: u32) -> Result<Topic<V>> {
+        let Runner { worker, shared, patterns, .. } = &mut self.runner;
+        let id = worker.declare_topic(TopicSpec::new(name, partitions))?;
+        // The thread that looks for topics would find it too, some time after a test has drained.
+        let there = worker.log().topics()?;
+        patterns.read(&mut worker.core, &there, &mut shared.notices)?;
+        shared.topics.push(id);
+        Ok(Topic::new(shared.topics.len() - 1, name.into()))
+    }
+
     /// Sends a value as a producer outside of the app would; `&()` is no key.
     ///
     /// # Errors

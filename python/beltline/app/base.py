@@ -6,11 +6,10 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter, deque
-from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator
 from typing import Any, Final
 
 from mode.proxy import ServiceProxy
-from mode.signals import Signal, SyncSignal
 
 from beltline._native import current_stream
 from beltline.channels import Channel
@@ -30,6 +29,8 @@ from .declarations import Declarations
 from .discovery import discover_modules, modules_to_search
 from .service import AppService
 from .session import BeltSession
+from .signals import AppSignals
+from .sources import import_object, settings_of
 
 __all__ = ["App"]
 
@@ -41,21 +42,8 @@ FAILURE_LOOK_S: Final = 0.05
 #: So many of the last failures are kept for who asks.
 MAX_KEPT_FAILURES: Final = 100
 
-#: Names of the signals; every app has copies that are sent in its name.
-SIGNALS: Final = (
-    "on_before_configured",
-    "on_configured",
-    "on_after_configured",
-    "on_worker_init",
-    "on_produce_message",
-    "on_partitions_assigned",
-    "on_partitions_revoked",
-    "on_rebalance_complete",
-    "on_before_shutdown",
-)
 
-
-class App(Declarations, ServiceProxy):
+class App(Declarations, AppSignals, ServiceProxy):
     """A program on a belt. Making one does no I/O; `main` runs the command line, `start` a worker.
 
     Args:
@@ -71,16 +59,6 @@ class App(Declarations, ServiceProxy):
         8
     """
 
-    on_before_configured: SyncSignal[Any] = SyncSignal()
-    on_configured: SyncSignal[Any] = SyncSignal()
-    on_after_configured: SyncSignal[Any] = SyncSignal()
-    on_worker_init: SyncSignal[Any] = SyncSignal()
-    on_produce_message: SyncSignal[Any] = SyncSignal()
-    on_partitions_assigned: Signal[Any] = Signal()
-    on_partitions_revoked: Signal[Any] = Signal()
-    on_rebalance_complete: Signal[Any] = Signal()
-    on_before_shutdown: Signal[Any] = Signal()
-
     #: Start without agents and handlers: for programs that only send, or only look at tables.
     client_only: bool = False
 
@@ -94,6 +72,7 @@ class App(Declarations, ServiceProxy):
     ) -> None:
         ServiceProxy.__init__(self, loop=loop)
         Declarations.__init__(self)
+        AppSignals.__init__(self)
         self._id = id
         self._settings = settings
         self._config_source = config_source
@@ -106,8 +85,6 @@ class App(Declarations, ServiceProxy):
         self.in_worker = False
         self.failure_counts: Counter[str] = Counter()
         self.recent_failures: deque[Failure] = deque(maxlen=MAX_KEPT_FAILURES)
-        for name in SIGNALS:
-            setattr(self, name, getattr(type(self), name).with_default_sender(self))
 
     # -- settings --------------------------------------------------------------------------------------------------
 
@@ -450,8 +427,7 @@ class App(Declarations, ServiceProxy):
 
     def watches_sends(self) -> bool:
         """Whether anybody listens to `on_produce_message`."""
-        signal = self.on_produce_message
-        return bool(signal._receivers) or any(signal._filter_receivers.values())
+        return any(self.on_produce_message.listeners())
 
     def reader(self, name: str) -> Reader:
         """Return a reader for streams that belong to no agent."""
@@ -479,38 +455,3 @@ async def crash(service: AppService, error: BaseException) -> None:
         raise error
     except BaseException as raised:
         await service.crash(raised)
-
-
-def import_object(name: str) -> Any:
-    """Import a module, or an attribute of one named ``module:attribute`` or ``module.attribute``."""
-    import importlib
-
-    module_name, _, attribute = name.partition(":")
-    try:
-        found: Any = importlib.import_module(module_name)
-    except ModuleNotFoundError:
-        if attribute or "." not in module_name:
-            raise
-        module_name, _, attribute = module_name.rpartition(".")
-        found = importlib.import_module(module_name)
-    if not attribute:
-        return found
-    try:
-        return getattr(found, attribute)
-    except AttributeError:
-        raise ImportError(f"module {module_name} has no {attribute!r}") from None
-
-
-def settings_of(source: Any) -> Mapping[str, Any]:
-    """Return the settings that an object or mapping has; whatever else it has does not matter."""
-    if source is None:
-        return {}
-    if isinstance(source, str):
-        source = import_object(source)
-    names = [setting.name for setting in Settings.settings()]
-    if isinstance(source, Mapping):
-        unknown = [key for key in source if key not in names]
-        if unknown:
-            raise ImproperlyConfigured(f"unknown settings: {', '.join(map(str, unknown))}")
-        return source
-    return {name: getattr(source, name) for name in names if hasattr(source, name)}

@@ -223,7 +223,8 @@ class HealthWatch:
             # The watch says so when it is over.
             self._silent_since = self._waiting_since
             logger.warning(
-                "%s; the worker starts by itself when they do, and gives up after %g s (setting broker_start_timeout)",
+                "%s; the worker starts by itself when that is over, and gives up after %g s "
+                "(setting broker_start_timeout)",
                 trouble,
                 self.app.conf.broker_start_timeout,
             )
@@ -287,7 +288,7 @@ class HealthWatch:
             self._silent_since = began
             logger.warning("%s; the worker goes on by itself when they are back", snapshot.health["trouble"])
         elif began is None and self._silent_since is not None:
-            logger.warning("the Kafka brokers answer again, after %.0f s", now - self._silent_since)
+            logger.warning("the trouble with the Kafka brokers is over, after %.0f s", now - self._silent_since)
             self._silent_since = None
 
     def _tell(self, found: list[Complaint]) -> None:

@@ -23,6 +23,7 @@ from beltline.types import TP
 from .driver import Driver
 from .fitting import misfits
 from .patterns import Patterns
+from .tasks import keep_tasks_within_events
 
 if TYPE_CHECKING:
     from beltline._native import Guarantee, StartFrom
@@ -280,6 +281,7 @@ class BeltSession:
         if self._driver is not None:
             self._driver.stop()
         self._loop = running
+        keep_tasks_within_events(running)
         self._driver = Driver(self.belt, self.app.fatal, self.app.turned)
         self._driver.start()
 
@@ -374,7 +376,10 @@ class BeltSession:
     # -- sending ---------------------------------------------------------------------------------------------------
 
     def send_function(self) -> Callable[..., int]:
-        """Return the fastest function that sends, with the arguments of `Belt.send`."""
+        """Return the fastest function that sends, with the arguments of `Belt.send`.
+
+        Who begins to listen to `on_produce_message` later is not told of what it sends.
+        """
         is_plain = self._partitioner is None and not self.app.watches_sends()
         return self.belt.send if is_plain else self._send_signalled
 
@@ -389,7 +394,6 @@ class BeltSession:
             return None
         key, value = topic.key_serde.dumps, topic.value_serde.dumps
         codec = getattr(key, "__self__", None)
-        signal = self.app.on_produce_message
         return Sender(
             self.belt,
             topic.get_topic_name(),
@@ -397,10 +401,10 @@ class BeltSession:
             key,
             value,
             has_raw_keys=isinstance(codec, Codec) and is_raw(codec),
-            receipt=FutureMessage,
+receipt=FutureMessage,
             loop=self.loop,
             general=general,
-            unless=(signal._receivers, signal._filter_receivers),
+            unless=self.app.on_produce_message.listeners(),
         )
 
     def _place(self, topic: str, key: bytes | None, partition: int | None) -> int | None:

@@ -92,9 +92,9 @@ class KafkaSettings(SettingsBase):
         seconds,
         600.0,
         "BELTLINE_BROKER_START_TIMEOUT",
-        "How long a worker that starts waits when no broker answers. It names their addresses in the log, is alive and "
-        "not ready meanwhile, and starts when one of them comes; after that time it ends with an error. Refused "
-        "credentials end it at once.",
+        "How long a worker that starts waits when no broker answers, or when there are fewer brokers than topics are "
+        "to have copies. It names what it waits for in the log, is alive and not ready meanwhile, and starts when they "
+        "come; after that time it ends with an error. Refused credentials end it at once.",
         unit="seconds",
         minimum=0,
         maximum=2_147_483,

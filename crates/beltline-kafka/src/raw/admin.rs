@@ -68,6 +68,21 @@ pub(crate) struct Outcome {
 impl Client {
     /// Asks the brokers.
     pub(crate) fn metadata(self: &Arc<Self>, scope: Scope<'_>, timeout_ms: c_int) -> Result<Vec<TopicMetadata>, Fault> {
+        // SAFETY: the metadata is alive while it is copied.
+        self.described(scope, timeout_ms, |metadata| unsafe { copy(metadata) })
+    }
+
+    /// How many brokers the cluster has now.
+    pub(crate) fn brokers(self: &Arc<Self>, timeout_ms: c_int) -> Result<usize, Fault> {
+        self.described(Scope::Brokers, timeout_ms, |metadata| usize::try_from(metadata.broker_cnt).unwrap_or(0))
+    }
+
+    fn described<T>(
+        self: &Arc<Self>,
+        scope: Scope<'_>,
+        timeout_ms: c_int,
+        read: impl FnOnce(&sys::rd_kafka_metadata_t) -> T,
+    ) -> Result<T, Fault> {
         let topic = match scope {
             Scope::Topic(name) => Some(TopicHandle::new(self, name)?),
             Scope::Brokers | Scope::Everything => None,
@@ -75,10 +90,10 @@ impl Client {
         let only = topic.as_ref().map_or(std::ptr::null_mut(), TopicHandle::raw);
         let mut metadata: *const sys::rd_kafka_metadata_t = std::ptr::null();
         let all = c_int::from(matches!(scope, Scope::Everything));
-        // SAFETY: handle and topic are alive; the metadata that comes back is ours and copied before it is destroyed.
+        // SAFETY: handle and topic are alive; the metadata that comes back is ours and read before it is destroyed.
         unsafe {
             Fault::check(Code(rd_kafka_metadata(self.raw(), all, only, &raw mut metadata, timeout_ms)))?;
-            let found = copy(&*metadata);
+            let found = read(&*metadata);
             sys::rd_kafka_metadata_destroy(metadata);
             Ok(found)
         }

@@ -50,6 +50,13 @@ pub fn in_hand(py: Python<'_>) -> Option<InHand> {
     current.cast::<Cursor>().ok()?.get().in_hand()
 }
 
+/// When the event was handed out that the running task or thread works on, or within which it was made.
+#[inline]
+pub fn epoch(py: Python<'_>) -> Option<u32> {
+    let current = get(py).ok()??;
+    current.cast::<Cursor>().ok()?.get().epoch()
+}
+
 /// Whether `cursor` is the current one; also false when nobody can say.
 #[inline(always)]
 pub fn is_current(py: Python<'_>, cursor: &Py<Cursor>) -> bool {
