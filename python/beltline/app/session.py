@@ -401,7 +401,7 @@ class BeltSession:
             key,
             value,
             has_raw_keys=isinstance(codec, Codec) and is_raw(codec),
-receipt=FutureMessage,
+            receipt=FutureMessage,
             loop=self.loop,
             general=general,
             unless=self.app.on_produce_message.listeners(),

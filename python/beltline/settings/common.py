@@ -240,8 +240,8 @@ class BeltSettings(SettingsBase):
         unit="seconds",
         minimum=0.001,
         maximum=3600,
-        doc="Longest time between a change and its commit, and the shortest between two commits; a change after a rest is "
-        "committed at once. With exactly_once it grows while handlers are slow.",
+        doc="Longest time between a change and its commit, and the shortest between two commits; a change after a rest "
+        "is committed at once. With exactly_once it grows while handlers are slow.",
     )
     broker_commit_every = Setting(
         integer,
