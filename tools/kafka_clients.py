@@ -184,7 +184,7 @@ class Clients:
             consumer.close()
 
     def ends(self, topic: str, *, isolation: str = "read_committed") -> dict[int, int]:
-        """Return the end of each partition: the offset that the next record gets, or the first of an open transaction."""
+        """Return the end of each partition: the next record's offset, or the first one of an open transaction."""
         consumer = self.consumer(f"witness-{uuid4().hex}", isolation=isolation)
         try:
             return {one: watermarks(consumer, topic, one)[1] for one in range(self.partitions(topic))}

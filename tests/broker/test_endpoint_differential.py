@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 from typing import Any
 
+import client_actions
 import pytest
 from actions import run
 from endpoints import Endpoint
@@ -73,3 +75,22 @@ def test_the_endpoint_answers_kafkas_own_client_as_kafka_does(endpoint: Endpoint
     ours, theirs = (one.answers() for one in runs)
     assert len(ours) > 100
     assert differences(ours, theirs) == KNOWN_TO_JAVA
+
+
+#: The same of the other clients.
+KNOWN_TO_OTHERS: dict[str, dict[str, tuple[Any, Any]]] = {
+    "kafka_python": {"abort: report": (-1, 0), "commit: report": (-1, 2)},
+    "aiokafka": {"abort: report": (-1, 0), "commit: report": (-1, 2)},
+    "kcat": {},
+}
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("client", ["kafka_python", "aiokafka", "kcat"])
+def test_the_endpoint_answers_other_clients_as_kafka_does(endpoint: Endpoint, apache_kafka: str, client: str) -> None:
+    if client == "kcat" and shutil.which("kcat") is None:
+        pytest.skip("kcat is not installed")
+    run_script = getattr(client_actions, f"{client}_answers")
+    ours, theirs = run_script(endpoint.address), run_script(apache_kafka)
+    assert len(ours) > 10
+    assert differences(ours, theirs) == KNOWN_TO_OTHERS[client]

@@ -151,6 +151,17 @@ def test_a_second_worker_attaches_and_shares_the_partitions(counts: Any) -> None
     assert owner.stop() == 0
 
 
+def test_an_attached_worker_asks_for_a_session_that_its_holder_takes(counts: Any) -> None:
+    counts.environment["BELTLINE_ENDPOINT_MIN_SESSION_TIMEOUT"] = "20"
+    owner = start(counts)
+    owner.wait_for("the app runs")
+    second = start(counts)
+    second.wait_for("the app runs")
+    until(lambda: len(clients(counts).members("counts")) == 2, "both to be members")
+    assert second.stop() == 0
+    assert owner.stop() == 0
+
+
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
 def test_an_attached_worker_takes_the_directory_over(counts: Any, end: int) -> None:
     owner = start(counts)
