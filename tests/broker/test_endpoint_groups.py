@@ -66,8 +66,9 @@ def test_how_short_a_session_may_be_is_a_setting(clients: Clients, names: Names,
     patient = Endpoint(tmp_path, endpoint_min_session_timeout=0.5)
     patient.start()
     try:
-        assert refusal(patient.clients()) is None
-        told = patient.clients().admin.describe_configs([ConfigResource("broker", "1")])
+        witness = patient.clients()
+        assert refusal(witness) is None
+        told = witness.admin.describe_configs([ConfigResource("broker", "1")])
         assert next(iter(told.values())).result(PATIENCE_S)["group.min.session.timeout.ms"].value == "500"
     finally:
         patient.kill()
