@@ -415,8 +415,10 @@ public final class Actions {
             note("a session too short", () -> hasty.poll(Duration.ofSeconds(10)).count());
         }
         String cooperative = "org.apache.kafka.clients.consumer.CooperativeStickyAssignor";
+        // Heartbeats rarely, so that a member learns from its next commit that it was replaced, and not before.
         Object[] options = {
-            "group.id", group, "session.timeout.ms", 10_000, "group.instance.id", "one", "client.id", "reader",
+            "group.id", group, "group.instance.id", "one", "client.id", "reader",
+            "session.timeout.ms", 60_000, "heartbeat.interval.ms", 50_000,
             "partition.assignment.strategy", cooperative
         };
         Consumer<byte[], byte[]> member = consumer(options);
