@@ -25,7 +25,9 @@ class JavaRun:
     """
 
     def __init__(self, bootstrap: str) -> None:
-        # Java compiles a single file itself. It runs for seconds, so that quick code is not worth its price.
+        # Java compiles a single file itself, where it comes with its compiler.
+        program("javac")
+        # It runs for seconds, so that quick code is not worth its price.
         options = ["-XX:TieredStopAtLevel=1", "-Xmx256m", "-cp", class_path()]
         command = [program("java"), *options, str(FILE), bootstrap]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
