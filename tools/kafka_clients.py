@@ -183,9 +183,9 @@ class Clients:
         finally:
             consumer.close()
 
-    def ends(self, topic: str) -> dict[int, int]:
-        """Return the end of each partition: the offset that the next record gets."""
-        consumer = self.consumer(f"witness-{uuid4().hex}")
+    def ends(self, topic: str, *, isolation: str = "read_committed") -> dict[int, int]:
+        """Return the end of each partition: the next record's offset, or the first one of an open transaction."""
+        consumer = self.consumer(f"witness-{uuid4().hex}", isolation=isolation)
         try:
             return {one: watermarks(consumer, topic, one)[1] for one in range(self.partitions(topic))}
         finally:

@@ -114,6 +114,7 @@ class Belt:
         advertised_host: str | None = None,
         token: str | None = None,
         tls: tuple[str, str] | None = None,
+        min_session_timeout: float | None = None,
     ) -> str:
         """Listens for Kafka's protocol until the belt stops; returns host and port.
 
@@ -125,6 +126,7 @@ class Belt:
             advertised_host: The name that clients are told; None is the address to which each of them came.
             token: What clients must say as the password of SASL PLAIN; None lets everybody in.
             tls: Files of a certificate and its key, in PEM.
+            min_session_timeout: The shortest one that members of groups may ask for, in seconds; None is Kafka's, 6.
 
         Raises:
             ImproperlyConfigured: The port is taken, the address is open to other machines without token and TLS, or the

@@ -40,7 +40,7 @@ class Endpoint:
         self.process: subprocess.Popen[str] | None = None
         (directory / "hold.py").write_text(PROGRAM, encoding="utf-8")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("BELTLINE_", "FAUST_"))}
-        given = {f"BELTLINE_{name.upper()}": value for name, value in settings.items()}
+        given = {f"BELTLINE_{name.upper()}": str(value) for name, value in settings.items()}
         self.environment = kept | given
 
     def command(self, port: int) -> list[str]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import ConfigResource
 from endpoints import PATIENCE_S, Clients, Endpoint
 
 Names = Callable[[str], str]
@@ -44,6 +46,32 @@ def test_two_members_share_and_one_takes_over(
     two[1].close()
     turn(two[:1], lambda: len(two[0].assignment()) == 4)
     two[0].close()
+
+
+def test_how_short_a_session_may_be_is_a_setting(clients: Clients, names: Names, tmp_path: Path) -> None:
+    def refusal(where: Clients) -> int | None:
+        """Return why a member with a session of a second does not get in; None when it does."""
+        where.create(names("t"))
+        member = where.consumer(names("g"), **{"session.timeout.ms": 1000, "heartbeat.interval.ms": 200})
+        member.subscribe([names("t")])
+        deadline = time.monotonic() + PATIENCE_S
+        message = None
+        while message is None and not member.assignment():
+            assert time.monotonic() < deadline
+            message = member.poll(0.1)
+        member.close()
+        return message and message.error().code()
+
+    assert refusal(clients) == KafkaError.INVALID_SESSION_TIMEOUT
+    patient = Endpoint(tmp_path, endpoint_min_session_timeout=0.5)
+    patient.start()
+    try:
+        witness = patient.clients()
+        assert refusal(witness) is None
+        told = witness.admin.describe_configs([ConfigResource("broker", "1")])
+        assert next(iter(told.values())).result(PATIENCE_S)["group.min.session.timeout.ms"].value == "500"
+    finally:
+        patient.kill()
 
 
 def test_a_silent_member_is_replaced(clients: Clients, names: Names) -> None:

@@ -8,6 +8,7 @@ import os
 import random
 import re
 import signal
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 from endpoints import PATIENCE_S, Clients
+from kafka_clients import until
 
 KEYS = 40
 
@@ -43,6 +45,27 @@ async def begun():
 """
 
 
+PATTERNS = """
+import os
+import beltline as bl
+
+app = bl.App("patterns", processing_guarantee=os.environ.get("GUARANTEE", "exactly_once"),
+             consumer_metadata_max_age_ms=500)
+given = app.topic(pattern="orders-.*", key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+
+
+@app.agent(given)
+async def read(stream):
+    async for event in stream.events():
+        print("read", event.message.topic, event.message.partition, event.value.decode(), flush=True)
+
+
+@app.task
+async def begun():
+    print("the app runs", flush=True)
+"""
+
+
 @pytest.fixture
 def counts(project: Any) -> Any:
     """Return a project whose app counts, and says who has counted."""
@@ -50,16 +73,16 @@ def counts(project: Any) -> Any:
     return project
 
 
-def start(project: Any) -> Any:
-    return project.start("worker", app="counts")
+def start(project: Any, app: str = "counts") -> Any:
+    return project.start("worker", app=app)
 
 
-def endpoint(project: Any) -> tuple[str, int]:
+def endpoint(project: Any, app: str = "counts") -> tuple[str, int]:
     """Return the address and the process of whoever holds the directory; waits until there is one that lives."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         with contextlib.suppress(FileNotFoundError, ProcessLookupError, IndexError):
-            address, _, pid = (project.directory / "counts-data" / "endpoint").read_text().splitlines()
+            address, _, pid = (project.directory / f"{app}-data" / "endpoint").read_text().splitlines()
             os.kill(int(pid), 0)
             return address, int(pid)
         assert time.monotonic() < deadline, "nobody holds the directory"
@@ -128,6 +151,17 @@ def test_a_second_worker_attaches_and_shares_the_partitions(counts: Any) -> None
     assert owner.stop() == 0
 
 
+def test_an_attached_worker_asks_for_a_session_that_its_holder_takes(counts: Any) -> None:
+    counts.environment["BELTLINE_ENDPOINT_MIN_SESSION_TIMEOUT"] = "20"
+    owner = start(counts)
+    owner.wait_for("the app runs")
+    second = start(counts)
+    second.wait_for("the app runs")
+    until(lambda: len(clients(counts).members("counts")) == 2, "both to be members")
+    assert second.stop() == 0
+    assert owner.stop() == 0
+
+
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
 def test_an_attached_worker_takes_the_directory_over(counts: Any, end: int) -> None:
     owner = start(counts)
@@ -181,6 +215,66 @@ def test_at_least_once_loses_nothing_when_the_owner_is_killed(counts: Any) -> No
     found = wait_until_counted(counts, 4000, [left])
     assert all(set(found[f"k{key}"]) >= set(range(1, 101)) for key in range(KEYS))
     assert left.stop() == 0
+
+
+def test_a_port_that_is_taken_does_not_hinder_a_take_over(counts: Any) -> None:
+    owner = start(counts)
+    owner.wait_for("the app runs")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        counts.environment["BELTLINE_ENDPOINT_PORT"] = str(port)
+        other = start(counts)
+        other.wait_for("the app runs")
+        feed(counts, 400)
+        owner.process.kill()
+        owner.end()
+        other.wait_for(f"the endpoint takes another port than {port}")
+        address, holder = endpoint(counts)
+        assert holder == other.process.pid
+        assert address != f"127.0.0.1:{port}"
+        feed(counts, 400, first=400)
+        assert wait_until_counted(counts, 800, [other]) == exact(800)
+    assert other.stop() == 0
+
+
+@pytest.mark.parametrize("guarantee", ["exactly_once", "at_least_once"])
+def test_a_topic_that_comes_later_is_shared_by_holder_and_attached(project: Any, guarantee: str) -> None:
+    project.write("patterns.py", PATTERNS)
+    project.environment["GUARANTEE"] = guarantee
+    workers = [start(project, "patterns")]
+    workers[0].wait_for("the app runs")
+    workers.append(start(project, "patterns"))
+    workers[1].wait_for("the app runs")
+    kafka = Clients(endpoint(project, "patterns")[0])
+
+    def read(topic: str) -> list[list[str]]:
+        lines = [line.split() for worker in workers for line in worker.output.splitlines()]
+        return sorted(line[1:] for line in lines if line[:2] == ["read", topic])
+
+    def give(topic: str) -> None:
+        kafka.produce(topic, [(b"k", b"%d" % number, number % 4) for number in range(200)])
+        expected = sorted([topic, str(number % 4), str(number)] for number in range(200))
+        until(lambda: len(read(topic)) >= 200, f"all of {topic} to be read")
+        until(lambda: kafka.lag("patterns", topic) == 0, f"the positions of {topic}")
+        assert read(topic) == expected, "each once"
+
+    kafka.create("others")
+    kafka.produce("others", [(b"k", b"another")])
+    # One of them finds it first, and may have read some of it when the other one joins in.
+    kafka.create("orders-eu", partitions=4)
+    give("orders-eu")
+    kafka.create("orders-us", partitions=4)
+    until(lambda: shares(kafka, "orders-us") == [2, 2], "half of the topic for each of them")
+    give("orders-us")
+    assert all("read orders-us" in worker.output for worker in workers), "both of them read"
+    assert read("others") == []
+    assert [worker.stop() for worker in reversed(workers)] == [0, 0]
+
+
+def shares(kafka: Clients, topic: str) -> list[int]:
+    """Return how many partitions of a topic each member has, in order."""
+    assigned = [member.assignment.topic_partitions for member in kafka.members("patterns")]
+    return sorted(sum(one.topic == topic for one in partitions) for partitions in assigned)
 
 
 def test_an_owner_that_hangs_is_named(counts: Any) -> None:

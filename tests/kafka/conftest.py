@@ -27,9 +27,19 @@ from workers import Workers, missing_engine  # noqa: E402
 #: Files whose tests take minutes each: another stream processor before and after ours.
 LONG_FILES = ("test_faust.py", "test_demo.py")
 
-#: Modules that are played on the endpoint too. The others need Kafka's listeners, several nodes, sessions of two
-#: seconds (the endpoint takes six at least, as Kafka does unless told otherwise), or records of open transactions.
-ON_BOTH = ("test_bad_input", "test_interop", "test_topics", "test_words")
+#: Modules that are played on the endpoint too, but for tests marked `once`. The others need Kafka's listeners, several
+#: nodes, or another program on Kafka.
+ON_BOTH = (
+    "test_bad_input",
+    "test_exactly_once",
+    "test_growing_topics",
+    "test_interop",
+    "test_positions",
+    "test_rebalance",
+    "test_start",
+    "test_topics",
+    "test_words",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -49,22 +59,29 @@ def run_owner(config: pytest.Config) -> int:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Play what needs one broker, and nothing that only Kafka has, on Kafka and on the endpoint of the local log."""
-    if metafunc.module.__name__ in ON_BOTH and "broker" in metafunc.fixturenames:
-        metafunc.parametrize("broker", ["kafka", "endpoint"], indirect=True, scope="session")
+    is_on_both = metafunc.module.__name__ in ON_BOTH and metafunc.definition.get_closest_marker("once") is None
+    if is_on_both and "played_on" in metafunc.fixturenames:
+        metafunc.parametrize("played_on", ["kafka", "endpoint"], indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
-def broker(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Description:
+def played_on(request: pytest.FixtureRequest) -> str:
+    """Return where the test is played: ``kafka``, or ``endpoint`` for the endpoint of the local log."""
+    return getattr(request, "param", "kafka")
+
+
+@pytest.fixture(scope="session")
+def broker(played_on: str, request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Description:
     """Return the broker of this test run, with all its listeners, or the endpoint; nobody may stop it."""
-    if getattr(request, "param", "kafka") == "endpoint":
+    if played_on == "endpoint":
         return Description(request.getfixturevalue("local_endpoint").address)
     return shared.description(run_owner(pytestconfig))
 
 
 @pytest.fixture(scope="session")
 def local_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
-    """Return the endpoint of a local log in a process of its own."""
-    made = Endpoint(tmp_path_factory.mktemp("endpoint"))
+    """Return the endpoint of a local log in a process of its own, with sessions as short as the tests' Kafka takes."""
+    made = Endpoint(tmp_path_factory.mktemp("endpoint"), endpoint_min_session_timeout=1)
     made.start()
     yield made
     made.kill()

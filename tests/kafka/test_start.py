@@ -9,8 +9,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+from endpoints import Endpoint
 from kafka_broker import Cluster, Description
 from kafka_broker.cluster import free_ports
 from kafka_broker.description import USER
@@ -39,16 +41,30 @@ def start_waiting(workers: Workers, app: str, urls: str, health_port: int, **var
 
 
 @pytest.fixture
-def stopped() -> Iterator[Cluster]:
-    """Return a broker that was started and stopped, so that its address is known."""
+def stopped(played_on: str, tmp_path: Path) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Return the address of a broker that was started and stopped, and what starts it again."""
+    if played_on == "endpoint":
+        endpoint = Endpoint(tmp_path)
+        endpoint.start()
+        endpoint.kill()
+        yield endpoint.address, endpoint.restart
+        endpoint.kill()
+        return
     with Cluster() as made:
         made.nodes[0].stop()
-        yield made
+
+        def start() -> None:
+            made.nodes[0].start()
+            made.wait_ready()
+
+        yield made.description.bootstrap, start
 
 
-def test_a_worker_waits_for_its_brokers_and_starts_by_itself(workers: Workers, stopped: Cluster, names: Names) -> None:
+def test_a_worker_waits_for_its_brokers_and_starts_by_itself(
+    workers: Workers, stopped: tuple[str, Callable[[], None]], names: Names
+) -> None:
     app, (absent, health) = names("app"), free_ports(2)
-    here = stopped.description.bootstrap
+    here, start = stopped
     worker = start_waiting(workers, app, f"kafka://{here};127.0.0.1:{absent}", health)
     for address in (here, f"127.0.0.1:{absent}"):
         assert f"{address} (" in worker.output
@@ -58,8 +74,7 @@ def test_a_worker_waits_for_its_brokers_and_starts_by_itself(workers: Workers, s
     problems = {one["what"]: one["why"] for one in json.loads(text)["problems"]}
     assert here in problems["the brokers"]
     assert ask(health, "live")[0] == 200
-    stopped.nodes[0].start()
-    stopped.wait_ready()
+    start()
     kafka = Clients(here)
     worker.wait_ready()
     until(lambda: ask(health, "ready")[0] == 200, "the worker to be ready")
@@ -69,6 +84,7 @@ def test_a_worker_waits_for_its_brokers_and_starts_by_itself(workers: Workers, s
     assert "Traceback" not in worker.output
 
 
+@pytest.mark.once
 def test_a_worker_that_waits_for_its_brokers_can_be_stopped(workers: Workers, names: Names) -> None:
     absent, health = free_ports(2)
     worker = start_waiting(workers, names("app"), f"kafka://127.0.0.1:{absent}", health)
@@ -78,6 +94,7 @@ def test_a_worker_that_waits_for_its_brokers_can_be_stopped(workers: Workers, na
     assert "Traceback" not in worker.output
 
 
+@pytest.mark.once
 def test_a_worker_does_not_wait_for_ever(workers: Workers, names: Names) -> None:
     (absent,) = free_ports(1)
     urls = f"kafka://127.0.0.1:{absent}"
@@ -108,6 +125,7 @@ def test_addresses_that_refuse_or_say_nothing_do_not_delay_the_start(
     assert worker.stop() == 0
 
 
+@pytest.mark.once
 def test_wrong_credentials_end_the_start_at_once(workers: Workers, broker: Description, names: Names) -> None:
     worker = workers.start(
         "copies",

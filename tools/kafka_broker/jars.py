@@ -43,7 +43,7 @@ def program(name: str) -> str:
     if found is None:
         raise BrokerError(
             f"{name} is not installed; a Kafka broker for tests needs Java 17, Maven and openssl "
-            "(Debian: apt-get install openjdk-17-jre-headless maven openssl)"
+            "(Debian: apt-get install openjdk-17-jdk-headless maven openssl)"
         )
     return found
 

@@ -41,7 +41,8 @@ impl AttachOptions {
     /// Options for a group; everything else is as it has proved good on one machine.
     pub fn new(group: &str) -> AttachOptions {
         let mut kafka = KafkaOptions::new("", group);
-        // A process that was killed is missed as soon as the endpoint allows.
+        // A process that was killed is missed as soon as an endpoint allows that is like Kafka; a longer one is asked for
+        // where the endpoint takes no shorter one.
         kafka.session_timeout = Duration::from_secs(6);
         kafka.heartbeat_interval = Duration::from_millis(200);
         // Tables kept warm in a second process would cost this very machine twice.

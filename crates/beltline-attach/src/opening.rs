@@ -140,6 +140,8 @@ pub(crate) fn guest(path: &Path, endpoint: Endpoint, options: &AttachOptions) ->
     let holder = DataDirectory::holder(path).map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
     let mut kafka = options.kafka.clone();
     kafka.bootstrap_servers = endpoint.address.to_string();
+    // The processes of a directory have the same settings, so the holder's group takes this one.
+    kafka.session_timeout = kafka.session_timeout.max(options.endpoint.min_session_timeout);
     // Heard where a token is required, and taken note of where none is.
     let credentials = [
         ("security.protocol", "sasl_plaintext"),

@@ -63,7 +63,7 @@ pub struct BrokerOptions {
     pub default_partitions: u32,
     /// Whether asking for an unknown topic creates it, where the client allows that.
     pub auto_create_topics: bool,
-    /// The shortest session timeout a group member may ask for; the same as Kafka's.
+    /// The shortest session timeout a group member may ask for; Kafka's `group.min.session.timeout.ms`.
     pub min_session_timeout: Duration,
     /// How long a new group waits for more members than the first. Kafka waits 3 s.
     pub gather_members: Duration,

@@ -81,7 +81,7 @@ pub(crate) const APIS: &[Api] = &[
     api(ApiKey::Heartbeat, 0, 4, &[TEXT, INT, TEXT, TEXT.since(3)]),
     api(ApiKey::LeaveGroup, 0, 5, &[TEXT, TEXT.until(2), list(&[TEXT, TEXT, TEXT.since(5)]).since(3)]),
     api(ApiKey::SyncGroup, 0, 5, &[TEXT, INT, TEXT, TEXT.since(3), TEXT.since(5), TEXT.since(5), list(&[TEXT, BYTES])]),
-    api(ApiKey::DescribeGroups, 0, 5, &[list(&[TEXT]), BYTE.since(3)]),
+    api(ApiKey::DescribeGroups, 0, 6, &[list(&[TEXT]), BYTE.since(3)]),
     api(ApiKey::ListGroups, 0, 5, &[list(&[TEXT]).since(4), list(&[TEXT]).since(5)]),
     api(ApiKey::SaslHandshake, 0, 1, &[TEXT]),
     api(ApiKey::ApiVersions, 0, 3, &[TEXT.since(3), TEXT.since(3)]),

@@ -118,6 +118,7 @@ impl Deliveries {
                     base_offset: base_offset.unwrap_or(answers.base_offset),
                     next_offset,
                     offsets: answers.offsets,
+                    stamped_ms: None,
                 }
             })
             .collect()
@@ -147,7 +148,10 @@ mod tests {
         assert!(deliveries.is_complete());
         let appended = deliveries.appended();
         assert_eq!(appended[0], Appended::contiguous(10, 3));
-        assert_eq!(appended[1], Appended { base_offset: 5, next_offset: 10, offsets: Some(vec![5, 6, 9]) });
+        assert_eq!(
+            appended[1],
+            Appended { base_offset: 5, next_offset: 10, offsets: Some(vec![5, 6, 9]), stamped_ms: None }
+        );
     }
 
     #[test]

@@ -43,17 +43,21 @@ impl Shared {
             // The same partition may come twice in one commit.
             let known = places.iter().rev().flatten().find(|other| other.partition.key == partition.key);
             let base_offset = known.map_or_else(|| partition.range().end, |other| other.end);
-            appended.push(Appended::contiguous(base_offset, records.len()));
+            let mut went = Appended::contiguous(base_offset, records.len());
             if records.is_empty() {
+                appended.push(went);
                 places.push(None);
                 continue;
             }
             let end = base_offset + Offset::from(records.len());
             if partition.stamps_all() {
-                records.stamp_all(self.clock.now_ms());
+                let now_ms = self.clock.now_ms();
+                records.stamp_all(now_ms);
+                went.stamped_ms = Some(now_ms);
             } else {
                 records.stamp_missing(self.clock.now_ms());
             }
+            appended.push(went);
             let parts = records.cut(self.options.block_bytes);
             places.push(Some(Place { partition, base_offset, end, parts }));
         }

@@ -216,6 +216,7 @@ impl Belt {
     ///     advertised_host: The name that clients are told; None is the address to which each of them came.
     ///     token: What clients must say as the password of SASL PLAIN; None lets everybody in.
     ///     tls: Files of a certificate and its key, in PEM.
+    ///     min_session_timeout: The shortest one that members of groups may ask for, in seconds; None is Kafka's, 6.
     ///
     /// Raises:
     ///     ImproperlyConfigured: The port is taken, the address is open to other machines without token and TLS, or the
@@ -223,8 +224,11 @@ impl Belt {
     ///     DataDirectoryError: Others cannot be told, the directory refuses the file.
     ///
     /// Signature: (port: int = 0, host: str = "127.0.0.1", advertised_host: str | None = None,
-    ///     token: str | None = None, tls: tuple[str, str] | None = None) -> str
-    #[pyo3(signature = (port = 0, host = "127.0.0.1", advertised_host = None, token = None, tls = None))]
+    ///     token: str | None = None, tls: tuple[str, str] | None = None, min_session_timeout: float | None = None) -> str
+    #[pyo3(signature = (
+        port = 0, host = "127.0.0.1", advertised_host = None, token = None, tls = None, min_session_timeout = None
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn serve(
         &self,
         py: Python<'_>,
@@ -233,8 +237,10 @@ impl Belt {
         advertised_host: Option<String>,
         token: Option<String>,
         tls: Option<(String, String)>,
+        min_session_timeout: Option<f64>,
     ) -> PyResult<String> {
-        let options = endpoint::options(host, port, advertised_host, token, tls).for_python(py)?;
+        let options = endpoint::options(host, port, advertised_host, token, tls, min_session_timeout);
+        let options = options.for_python(py)?;
         let mut inner = self.enter(py)?;
         let worker = inner.worker_mut().for_python(py)?;
         py.detach(|| endpoint::serve(worker, options)).for_python(py)

@@ -3,6 +3,7 @@
 use std::net::ToSocketAddrs;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use beltline_attach::{AttachOptions, Opened, SharedLog};
 use beltline_broker::{BrokerOptions, TlsFiles, Visitor};
@@ -18,23 +19,30 @@ use pyo3::types::{PyBytes, PyDict};
 
 use crate::errors::ForPython;
 
-/// How to listen, as Python says it; `tls` are certificate and key.
+/// How to listen, as Python says it; `tls` are certificate and key, `min_session_timeout` is in seconds.
 ///
 /// # Errors
-/// `Usage` for a host that this machine does not know.
+/// `Usage` for a host that this machine does not know, and for a timeout that is none.
 pub fn options(
     host: &str,
     port: u16,
     advertised_host: Option<String>,
     token: Option<String>,
     tls: Option<(String, String)>,
+    min_session_timeout: Option<f64>,
 ) -> Result<BrokerOptions> {
     let unknown = || format!("setting endpoint_host: this machine knows no address {host:?}");
     let mut addresses =
         (host, port).to_socket_addrs().map_err(|error| Error::new(ErrorKind::Usage, unknown()).with_source(error))?;
     let address = addresses.next().ok_or_else(|| Error::new(ErrorKind::Usage, unknown()))?;
     let tls = tls.map(|(certificate, key)| TlsFiles { certificate: certificate.into(), key: key.into() });
-    Ok(BrokerOptions { address, advertised_host, require_token: token.is_some(), token, tls, ..Default::default() })
+    let mut options =
+        BrokerOptions { address, advertised_host, require_token: token.is_some(), token, tls, ..Default::default() };
+    if let Some(seconds) = min_session_timeout {
+        options.min_session_timeout = Duration::try_from_secs_f64(seconds)
+            .map_err(|error| Error::new(ErrorKind::Usage, format!("setting endpoint_min_session_timeout: {error}")))?;
+    }
+    Ok(options)
 }
 
 /// Listens for other processes while the worker lives; gives host and port.
@@ -76,6 +84,7 @@ impl Listening {
             read(given, "advertised_host")?,
             read(given, "token")?,
             read(given, "tls")?,
+            read(given, "min_session_timeout")?,
         );
         Ok(Listening {
             broker: broker.for_python(given.py())?,

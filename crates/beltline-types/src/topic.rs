@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{BatchBuilder, Offset};
+use crate::{BatchBuilder, Offset, Timestamp};
 
 /// One partition of a topic.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -153,12 +153,14 @@ pub struct Appended {
     pub next_offset: Offset,
     /// Offset of each record where they are not contiguous, because others write to the same partition.
     pub offsets: Option<Vec<Offset>>,
+    /// The time that all of them got, in milliseconds, where the topic wants that of the append and the log says it.
+    pub stamped_ms: Option<Timestamp>,
 }
 
 impl Appended {
     /// Records in a row, as a log gives them that writes an append in one piece.
     pub fn contiguous(base_offset: Offset, count: u32) -> Self {
-        Appended { base_offset, next_offset: base_offset + Offset::from(count), offsets: None }
+        Appended { base_offset, next_offset: base_offset + Offset::from(count), offsets: None, stamped_ms: None }
     }
 
     /// Offset of the record with this number within the append.

@@ -81,7 +81,11 @@ fn end_of_topic(core: &Core, event: &LogEvent) -> Option<Error> {
     match event {
         LogEvent::Gone { topic, why } if core.needs(topic) => Some(Error::new(ErrorKind::NotFound, why.clone())),
         LogEvent::Assigned(partitions) => {
-            partitions.iter().find_map(|name| core.misgrowth(&name.topic, name.partition + 1))
+            // Several new ones may come at once; the last of them tells best how many the topic has now.
+            let grown = partitions.iter().filter_map(|name| {
+                core.misgrowth(&name.topic, name.partition + 1).map(|error| (name.partition, error))
+            });
+            grown.max_by_key(|(number, _)| *number).map(|(_, error)| error)
         }
         LogEvent::Topics(topics) => topics.iter().find_map(|topic| core.misgrowth(&topic.name, topic.partitions)),
         _ => None,

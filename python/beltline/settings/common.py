@@ -114,6 +114,17 @@ class CommonSettings(SettingsBase):
         effect=Effect.EMBEDDED,
         doc="File in PEM with the private key of `endpoint_certificate`, without a password.",
     )
+    endpoint_min_session_timeout = Setting(
+        seconds,
+        default=6.0,
+        env="BELTLINE_ENDPOINT_MIN_SESSION_TIMEOUT",
+        unit="seconds",
+        effect=Effect.EMBEDDED,
+        minimum=0.001,
+        maximum=1800,
+        doc="The shortest session timeout that members of groups may ask for, as Kafka's "
+        "`group.min.session.timeout.ms`; whoever asks for less is refused.",
+    )
     processing_guarantee = Setting(
         one_of("exactly_once", "at_least_once"),
         default_from=default_guarantee,

@@ -42,4 +42,5 @@ def endpoint_options(conf: Settings) -> dict[str, Any]:
         "advertised_host": conf.endpoint_advertised_host,
         "token": conf.endpoint_token,
         "tls": None if certificate is None else (str(certificate), str(key)),
+        "min_session_timeout": conf.endpoint_min_session_timeout,
     }

@@ -111,6 +111,7 @@ fn of_node(context: &Context) -> Vec<Told> {
     let settings = [
         ("auto.create.topics.enable", options.auto_create_topics.to_string(), 1),
         ("default.replication.factor", "1".to_owned(), 3),
+        ("group.min.session.timeout.ms", options.min_session_timeout.as_millis().to_string(), 3),
         ("message.max.bytes", options.limits.max_batch_bytes.to_string(), 3),
         ("num.partitions", options.default_partitions.to_string(), 3),
     ];

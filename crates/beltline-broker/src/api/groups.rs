@@ -37,6 +37,9 @@ const UNKNOWN_OPERATIONS: i32 = i32::MIN;
 /// From this version on a newcomer is given an id first.
 const JOIN_WITH_KNOWN_ID: i16 = 4;
 
+/// From this version on a description says that there is no such group; before, such a group is dead.
+const WITH_MISSED_GROUPS: i16 = 6;
+
 /// From this version on a leader can be told that the assignment stands.
 const JOIN_SKIPS_ASSIGNMENT: i16 = 9;
 
@@ -214,9 +217,17 @@ fn description(context: &Context, group: &str) -> Option<Description> {
     })
 }
 
-pub(super) fn describe(context: &Context, request: DescribeGroupsRequest) -> DescribeGroupsResponse {
+pub(super) fn describe(context: &Context, request: DescribeGroupsRequest, version: i16) -> DescribeGroupsResponse {
     let one = |group: kafka_protocol::messages::GroupId| {
-        let known = description(context, &group).unwrap_or(Description { state: "Dead", ..Description::default() });
+        let found = description(context, &group);
+        let is_missed = found.is_none() && version >= WITH_MISSED_GROUPS;
+        let known = found.unwrap_or(Description { state: "Dead", ..Description::default() });
+        let (code, message) = if is_missed {
+            let message = format!("Group {} not found.", group.0);
+            (errors::of_group(Denied::GroupNotFound).code(), Some(text(&message)))
+        } else {
+            (NONE, None)
+        };
         let member = |member: crate::group::DescribedMember| {
             DescribedGroupMember::default()
                 .with_member_id(text(&member.id))
@@ -227,6 +238,8 @@ pub(super) fn describe(context: &Context, request: DescribeGroupsRequest) -> Des
                 .with_member_assignment(member.assignment)
         };
         DescribedGroup::default()
+            .with_error_code(code)
+            .with_error_message(message)
             .with_group_id(group)
             .with_group_state(text(known.state))
             .with_protocol_type(text(&known.protocol_type))

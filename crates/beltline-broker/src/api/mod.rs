@@ -64,7 +64,9 @@ pub(crate) fn answer(
         }
         RequestKind::Heartbeat(request) => ResponseKind::Heartbeat(groups::heartbeat(context, request)),
         RequestKind::LeaveGroup(request) => ResponseKind::LeaveGroup(groups::leave(context, request, version)),
-        RequestKind::DescribeGroups(request) => ResponseKind::DescribeGroups(groups::describe(context, request)),
+        RequestKind::DescribeGroups(request) => {
+            ResponseKind::DescribeGroups(groups::describe(context, request, version))
+        }
         RequestKind::ListGroups(request) => ResponseKind::ListGroups(groups::list(context, request)),
         RequestKind::DeleteGroups(request) => ResponseKind::DeleteGroups(groups::delete(context, request)),
         RequestKind::OffsetCommit(request) => ResponseKind::OffsetCommit(group_offsets::commit(context, request)),

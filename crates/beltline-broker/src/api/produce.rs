@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use beltline_types::{Append, BatchBuilder, CommitRequest, Offset, TopicPartition};
+use beltline_types::{Append, Appended, BatchBuilder, CommitRequest, Offset, Timestamp, TopicPartition};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, ProduceRequest};
 use kafka_protocol::messages::produce_response::{PartitionProduceResponse, ProduceResponse, TopicProduceResponse};
@@ -17,6 +17,9 @@ use crate::transaction::{Denied, Held};
 
 /// The answer where no offset is known: stored before a restart, or in a transaction that is still open.
 const NO_OFFSET: Offset = -1;
+
+/// The answer where records keep the times that their producer gave them.
+const NO_TIME: Timestamp = -1;
 
 /// librdkafka's own "no offset". It gives a batch's records the offsets that follow the answered one, so the last of
 /// them is to be this one: all are negative, and its bindings show none.
@@ -65,9 +68,9 @@ pub(super) fn produce(context: &Context, client: &Client, request: ProduceReques
         };
         fates.push((index, partition, fate));
     }
-    let offsets = commit(context, work, &mut producer);
+    let appended = commit(context, work, &mut producer);
     drop(producer);
-    answer(context, request, fates, offsets, version)
+    answer(context, request, fates, appended, version)
 }
 
 fn lock_producer(producer: &Mutex<producers::Producer>) -> MutexGuard<'_, producers::Producer> {
@@ -213,8 +216,8 @@ fn no_offset(client: &Client, count: u32) -> Offset {
     if client.is_librdkafka() { NO_OFFSET_LIBRDKAFKA + 1 - Offset::from(count) } else { NO_OFFSET }
 }
 
-/// Writes everything at once; gives the base offset of each append.
-fn commit(context: &Context, work: Work, producer: &mut Locked<'_>) -> Result<Vec<Offset>, ResponseError> {
+/// Writes everything at once; says where each append went.
+fn commit(context: &Context, work: Work, producer: &mut Locked<'_>) -> Result<Vec<Appended>, ResponseError> {
     let Work { mut appends, sequences, entries } = work;
     if appends.is_empty() {
         return Ok(Vec::new());
@@ -224,38 +227,40 @@ fn commit(context: &Context, work: Work, producer: &mut Locked<'_>) -> Result<Ve
     }
     let request = CommitRequest { appends, ..CommitRequest::default() };
     let receipt = context.log.commit(request).map_err(|error| errors::of_log(&error))?;
-    let offsets: Vec<Offset> = receipt.appended.iter().map(|appended| appended.base_offset).collect();
     if let Some((_, known)) = producer {
         for (index, partition, history) in sequences {
-            known.set(partition, history, offsets.get(index).copied());
+            known.set(partition, history, receipt.appended.get(index).map(|went| went.base_offset));
         }
     }
-    Ok(offsets)
+    Ok(receipt.appended)
 }
 
 fn answer(
     context: &Context,
     request: ProduceRequest,
     fates: Vec<(usize, TopicPartition, Fate)>,
-    offsets: Result<Vec<Offset>, ResponseError>,
+    appended: Result<Vec<Appended>, ResponseError>,
     version: i16,
 ) -> ProduceResponse {
     let named = request.topic_data.into_iter().map(|topic| TopicProduceResponse::default().with_name(topic.name));
     let mut topics: Vec<TopicProduceResponse> = named.collect();
     for (topic, partition, fate) in fates {
         let result = match fate {
-            Fate::Stored(offset) => Ok(offset),
+            Fate::Stored(offset) => Ok((offset, None)),
             Fate::Failed(error, message) => Err((error, message)),
-            Fate::Appended(index) => match &offsets {
-                Ok(offsets) => Ok(offsets.get(index).copied().unwrap_or(NO_OFFSET)),
+            Fate::Appended(index) => match &appended {
+                Ok(appended) => {
+                    Ok(appended.get(index).map_or((NO_OFFSET, None), |went| (went.base_offset, went.stamped_ms)))
+                }
                 Err(error) => Err((*error, None)),
             },
         };
         let answer = PartitionProduceResponse::default().with_index(partition.partition as i32);
         topics[topic].partition_responses.push(match result {
-            Ok(offset) => {
+            Ok((offset, stamped_ms)) => {
                 let start = context.log.offsets(&partition).map_or(-1, |range| range.start);
-                answer.with_error_code(NONE).with_base_offset(offset).with_log_start_offset(start)
+                let answer = answer.with_error_code(NONE).with_base_offset(offset).with_log_start_offset(start);
+                answer.with_log_append_time_ms(stamped_ms.unwrap_or(NO_TIME))
             }
             Err((error, message)) => {
                 let message = message.filter(|_| version >= 8).map(Into::into);
