@@ -173,7 +173,7 @@ impl SharedLog {
         loop {
             match receiver.recv_timeout(GIVE_UP) {
                 Ok(answer) => return answer,
-                Err(RecvTimeoutError::Timeout) if self.state().epoch == epoch => {}
+                Err(RecvTimeoutError::Timeout) if self.state().epoch == epoch => self.look_before_joining()?,
                 Err(RecvTimeoutError::Timeout) => {
                     let message = "the process that held the data directory has ended; its successor is asked again";
                     return Err(Error::new(ErrorKind::Unavailable, message));
@@ -184,6 +184,23 @@ impl SharedLog {
                         "a question to the holder of the data directory panicked",
                     ));
                 }
+            }
+        }
+    }
+
+    /// As [`SharedLog::ask`], for a question that may be repeated: a worker that is only starting asks the next holder too.
+    fn ask_again<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&dyn Log) -> Result<T> + Clone + Send + 'static,
+    ) -> Result<T> {
+        let deadline = self.clock.monotonic() + self.options.patience;
+        loop {
+            let epoch = self.state().epoch;
+            let answer = self.ask(act.clone());
+            let state = self.state();
+            let is_final = answer.is_ok() || state.epoch == epoch || state.joined.is_some();
+            if is_final || self.clock.monotonic() >= deadline {
+                return answer;
             }
         }
     }
@@ -209,6 +226,11 @@ impl SharedLog {
             Some(found) if found != endpoint => self.attach_anew(found),
             _ => Ok(()),
         }
+    }
+
+    /// Before the group is joined nobody calls [`SharedLog::poll_group`], so whoever waits for an answer looks.
+    fn look_before_joining(&self) -> Result<()> {
+        if self.state().joined.is_some() { Ok(()) } else { self.look() }
     }
 
     fn take_over(&self, directory: DataDirectory) -> Result<()> {
@@ -293,16 +315,16 @@ impl SharedLog {
 impl Log for SharedLog {
     fn create_topics(&self, wanted: &[TopicSpec]) -> Result<()> {
         let wanted = wanted.to_vec();
-        self.ask(move |log| log.create_topics(&wanted))
+        self.ask_again(move |log| log.create_topics(&wanted))
     }
 
     fn topics(&self) -> Result<Vec<TopicInfo>> {
-        self.ask(|log| log.topics())
+        self.ask_again(|log| log.topics())
     }
 
     fn topic(&self, name: &str) -> Result<Option<TopicInfo>> {
         let name = name.to_owned();
-        self.ask(move |log| log.topic(&name))
+        self.ask_again(move |log| log.topic(&name))
     }
 
     fn delete_topic(&self, name: &str) -> Result<()> {
@@ -331,7 +353,7 @@ impl Log for SharedLog {
 
     fn offsets(&self, partition: &TopicPartition) -> Result<OffsetRange> {
         let partition = partition.clone();
-        self.ask(move |log| log.offsets(&partition))
+        self.ask_again(move |log| log.offsets(&partition))
     }
 
     fn wait(&self, seen: u64, timeout: Duration) -> u64 {
@@ -364,7 +386,7 @@ impl Log for SharedLog {
 
     fn committed(&self, group: &str, partitions: &[TopicPartition]) -> Result<Vec<Option<Offset>>> {
         let (group, partitions) = (group.to_owned(), partitions.to_vec());
-        self.ask(move |log| log.committed(&group, &partitions))
+        self.ask_again(move |log| log.committed(&group, &partitions))
     }
 
     fn reset_group(&self, group: &str) -> Result<()> {
