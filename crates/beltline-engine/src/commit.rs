@@ -10,8 +10,9 @@ const DRAIN_SHARE: u32 = 20;
 /// However long draining takes, a commit is tried this often.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(30);
 
-/// After a rest the first change is not kept waiting for a whole interval, only for those that come with it.
-const GATHERING: Duration = Duration::from_millis(10);
+/// After a rest the first change is not kept waiting for a whole interval, only for those that come with it: as long as a
+/// producer lingers.
+const GATHERING: Duration = Duration::from_millis(5);
 
 /// A unit the log has been asked to write.
 #[derive(Debug)]
