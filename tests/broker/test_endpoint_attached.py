@@ -100,7 +100,7 @@ def test_mistakes_are_named_through_the_endpoint_too(project: Any, arguments: li
     broker.wait_for("kafka endpoint")
     run = project.run(*arguments)
     assert run.returncode == 1
-    assert "no-such-topic" in run.stderr or "there is no 99" in run.stderr
+    assert "no-such-topic" in run.stderr or "there is no partition 99" in run.stderr
     made = project.run("send", "fresh", "x", "--create")
     assert made.returncode == 0, made.stderr
     assert broker.stop() == 0
