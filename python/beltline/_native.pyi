@@ -674,7 +674,7 @@ class LoneEndpoint:
         holder: What other processes are told about this one.
         sync: When the log reaches the disk itself, see `Belt.open`.
         sync_interval_ms: Beside ``interval``.
-        topics: Name, partitions and the options of `Belt.declare_topic` in their order; those that exist stay as they are.
+        topics: Name, partitions and the options of `Belt.declare_topic` in their order; one that exists stays as it is.
         endpoint: How to listen, see `Belt.open`.
 
     Raises:
