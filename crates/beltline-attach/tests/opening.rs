@@ -1,5 +1,4 @@
 //! Coming to the log of a directory that another has.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
