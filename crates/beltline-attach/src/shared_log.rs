@@ -57,6 +57,8 @@ struct State {
     events: VecDeque<GroupEvent>,
     notices: VecDeque<String>,
     looked: Duration,
+    /// Somebody calls [`Log::poll_group`] over and over, as nobody does before the worker has started.
+    is_polled: bool,
     interrupted: bool,
     /// The worker ends: nothing changes hands any more.
     is_closing: bool,
@@ -109,6 +111,7 @@ impl SharedLog {
             events: VecDeque::new(),
             notices,
             looked: Duration::ZERO,
+            is_polled: false,
             interrupted: false,
             is_closing: false,
         };
@@ -173,7 +176,11 @@ impl SharedLog {
         loop {
             match receiver.recv_timeout(GIVE_UP) {
                 Ok(answer) => return answer,
-                Err(RecvTimeoutError::Timeout) if self.state().epoch == epoch => {}
+                Err(RecvTimeoutError::Timeout) if self.state().epoch == epoch => {
+                    if !self.state().is_polled {
+                        self.look()?;
+                    }
+                }
                 Err(RecvTimeoutError::Timeout) => {
                     let message = "the process that held the data directory has ended; its successor is asked again";
                     return Err(Error::new(ErrorKind::Unavailable, message));
@@ -184,6 +191,21 @@ impl SharedLog {
                         "a question to the holder of the data directory panicked",
                     ));
                 }
+            }
+        }
+    }
+
+    /// As [`SharedLog::ask`], for what may be asked twice: a worker that is about to start goes on with the next holder, for as
+    /// long as its patience lasts.
+    fn ask_on<T: Send + 'static>(&self, act: impl Fn(&dyn Log) -> Result<T> + Clone + Send + 'static) -> Result<T> {
+        let deadline = self.clock.monotonic() + self.options.patience;
+        loop {
+            let epoch = self.state().epoch;
+            let answer = self.ask(act.clone());
+            let state = self.state();
+            let has_ended = matches!(&answer, Err(error) if error.kind() == ErrorKind::Unavailable);
+            if !has_ended || state.is_polled || state.epoch == epoch || self.clock.monotonic() >= deadline {
+                return answer;
             }
         }
     }
@@ -293,16 +315,16 @@ impl SharedLog {
 impl Log for SharedLog {
     fn create_topics(&self, wanted: &[TopicSpec]) -> Result<()> {
         let wanted = wanted.to_vec();
-        self.ask(move |log| log.create_topics(&wanted))
+        self.ask_on(move |log| log.create_topics(&wanted))
     }
 
     fn topics(&self) -> Result<Vec<TopicInfo>> {
-        self.ask(|log| log.topics())
+        self.ask_on(|log| log.topics())
     }
 
     fn topic(&self, name: &str) -> Result<Option<TopicInfo>> {
         let name = name.to_owned();
-        self.ask(move |log| log.topic(&name))
+        self.ask_on(move |log| log.topic(&name))
     }
 
     fn delete_topic(&self, name: &str) -> Result<()> {
@@ -331,7 +353,7 @@ impl Log for SharedLog {
 
     fn offsets(&self, partition: &TopicPartition) -> Result<OffsetRange> {
         let partition = partition.clone();
-        self.ask(move |log| log.offsets(&partition))
+        self.ask_on(move |log| log.offsets(&partition))
     }
 
     fn wait(&self, seen: u64, timeout: Duration) -> u64 {
@@ -398,6 +420,7 @@ impl Log for SharedLog {
 
     fn poll_group(&self, timeout: Duration) -> Result<Option<GroupEvent>> {
         let deadline = self.clock.monotonic() + timeout;
+        self.state().is_polled = true;
         loop {
             self.look()?;
             if let Some(event) = self.state().events.pop_front() {

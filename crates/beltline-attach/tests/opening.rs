@@ -6,9 +6,10 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use beltline_attach::{AttachOptions, open};
+use beltline_broker::{BrokerOptions, LoneEndpoint};
 use beltline_env::{Files, RealFiles, spawn_thread};
-use beltline_log::DataDirectory;
-use beltline_types::ErrorKind;
+use beltline_log::{DataDirectory, Log, LogOptions};
+use beltline_types::{ErrorKind, TopicSpec};
 
 /// An address where nobody listens.
 const NOBODY: &str = "127.0.0.1:1";
@@ -50,4 +51,20 @@ fn patience_ends_though_one_holder_follows_another() {
     assert!(error.to_string().contains("one holder after another"), "who has it is named: {error}");
     holders.join().unwrap();
     drop(directory);
+}
+
+#[test]
+fn a_worker_that_is_about_to_start_takes_over_from_a_holder_that_ends() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("data");
+    let topics = [TopicSpec::new("t", 3)];
+    let holder =
+        LoneEndpoint::start(&path, "holder", LogOptions::default(), &topics, BrokerOptions::default()).unwrap();
+    let opened = open(&path, AttachOptions::new("g")).unwrap();
+    assert!(opened.log.holder().is_some());
+    holder.close().unwrap();
+    // Nobody polls the group yet, so nobody but who asks can find out.
+    opened.log.create_topics(&[TopicSpec::new("fresh", 2)]).unwrap();
+    assert_eq!(opened.log.holder(), None, "it holds the directory now");
+    assert_eq!(opened.log.topic("t").unwrap().unwrap().partitions, 3);
 }
