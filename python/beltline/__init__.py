@@ -7,10 +7,12 @@ defines records, next to nothing.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any, Final
 
+# As `typing` has it, without what importing `typing` costs.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import uuid
+    from typing import Any, Final
 
     from mode import Service
 

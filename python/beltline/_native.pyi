@@ -89,49 +89,26 @@ class Belt:
             sync: When the log reaches the disk itself: with every commit, every `sync_interval_ms`, or when the
                 operating system likes. A killed process loses nothing with any of them, a power failure may.
             manual_clock: Time stands still until `advance`; only with ``directory=None``.
-            endpoint: Share the directory: serve its log as these arguments of `serve` say, or attach to the process
-                that does and take its place when it ends. With ``must_listen`` being False among them, a machine that
-                gives no port is no error. ``None`` wants the directory alone.
+            endpoint: Share the directory: serve its log, or attach to the process that does and take its place when it
+                ends. ``None`` wants the directory alone. All of these may be left out: ``port`` (0 takes a free one),
+                ``host`` to listen on, ``advertised_host`` that clients are told, ``token`` that they must say as the
+                password of SASL PLAIN, ``tls`` with the files of a certificate and its key in PEM; ``must_listen``,
+                False where a machine that gives no port is no error; ``observe``, True for one who only looks or
+                sends: it neither listens nor becomes a member of the group.
             kafka: Options by librdkafka's names, with the prefix ``consumer.`` or ``producer.`` for one of the two, and
                 with the prefix ``beltline.`` for ours: the belt is there, and the directory has copies of tables only.
 
         Raises:
             DataDirectoryError: The directory is held by a process that does not answer or is not to be shared with,
                 foreign, read-only, or of a newer format.
-            ImproperlyConfigured: The port is taken.
+            ImproperlyConfigured: The port is taken, the address is open to other machines without token and TLS, or the
+                files for TLS are none.
             CorruptLogError: The log's own index makes no sense.
         """
 
     def endpoint(self) -> tuple[str | None, str | None]:
         """Returns where the endpoint of a shared directory listens, and the process that holds the directory; None for
         an endpoint that is not there, and for a holder that is this process.
-        """
-
-    def serve(
-        self,
-        port: int = 0,
-        host: str = "127.0.0.1",
-        advertised_host: str | None = None,
-        token: str | None = None,
-        tls: tuple[str, str] | None = None,
-        min_session_timeout: float | None = None,
-    ) -> str:
-        """Listens for Kafka's protocol until the belt stops; returns host and port.
-
-        Where the belt holds a data directory, other processes find the port there, see `Endpoint.find`.
-
-        Args:
-            port: 0 takes a free one.
-            host: Name or address of this machine to listen on.
-            advertised_host: The name that clients are told; None is the address to which each of them came.
-            token: What clients must say as the password of SASL PLAIN; None lets everybody in.
-            tls: Files of a certificate and its key, in PEM.
-            min_session_timeout: The shortest one that members of groups may ask for, in seconds; None is Kafka's, 6.
-
-        Raises:
-            ImproperlyConfigured: The port is taken, the address is open to other machines without token and TLS, or the
-                files are none.
-            DataDirectoryError: Others cannot be told, the directory refuses the file.
         """
 
     def declare_topic(
@@ -704,53 +681,54 @@ class Table(Generic[_KT, _VT]):
         """Partitions whose shard is restored and readable here."""
 
 @final
-class Endpoint:
-    """Where another process that holds a data directory is reached; connects on first use.
+class LoneEndpoint:
+    """The endpoint of a data directory in a process where nothing else runs: it listens from its making to `close`.
 
-    Every call raises `StorageError` when that process has gone or does not answer, and `ImproperlyConfigured` for what
-    it refuses.
+    Args:
+        directory: The data directory; it is made when it is missing.
+        holder: What other processes are told about this one.
+        sync: When the log reaches the disk itself, see `Belt.open`.
+        sync_interval_ms: Beside ``interval``.
+        topics: Name, partitions and the options of `Belt.declare_topic` in their order; one that exists stays as it is.
+        endpoint: How to listen, see `Belt.open`.
+
+    Raises:
+        DataDirectoryError: Another process holds it, or it is foreign, read-only or of a newer format.
+        ImproperlyConfigured: The port is taken, the address is open to other machines without token and TLS, or a topic
+            cannot be.
     """
 
+    def __new__(
+        cls,
+        directory: str,
+        holder: str,
+        *,
+        sync: Literal["always", "interval", "never"],
+        sync_interval_ms: int,
+        topics: Sequence[tuple[str, int, tuple[Any, ...]]],
+        endpoint: dict[str, Any],
+    ) -> LoneEndpoint: ...
     @property
     def address(self) -> str:
         """Host and port."""
 
     @property
-    def pid(self) -> int:
-        """The process that listens."""
+    def notice(self) -> str | None:
+        """What opening the log had to repair."""
 
-    @staticmethod
-    def find(directory: str) -> Endpoint | None:
-        """Returns the endpoint of a data directory, or None when nobody holds it or its holder does not listen."""
+    def tidy(self) -> None:
+        """Does what is to be done every few seconds: retention, compaction, giving memory back that nobody uses.
 
-    def topics(self) -> list[tuple[str, int]]:
-        """Returns names and numbers of partitions."""
-
-    def make_topic(self, name: str) -> int:
-        """Makes a topic unless there is one; returns its number of partitions."""
-
-    def append(
-        self,
-        topic: str,
-        partitions: int,
-        partition: int | None,
-        key: bytes | None,
-        value: bytes | None,
-        headers: list[tuple[str, bytes | None]],
-    ) -> tuple[int, int, int]:
-        """Appends a record; returns its partition, its offset and its timestamp in milliseconds.
-
-        Args:
-            topic: Where it goes.
-            partitions: How many the topic has.
-            partition: None is the one that the key belongs to.
-            key: Key bytes.
-            value: Value bytes; None is a tombstone.
-            headers: In order.
+        Raises:
+            StorageError: What the disk says; the next call tries again.
         """
 
-    def read(self, topic: str, partition: int, offset: int) -> tuple[list[tuple[bytes | None, bytes | None]], int]:
-        """Returns keys and values from an offset on, some at a time, and the offset to read on from."""
+    def close(self) -> None:
+        """Closes the port and the log. Idempotent.
+
+        Raises:
+            StorageError: What the disk says.
+        """
 
 @final
 class LastResort:

@@ -77,6 +77,33 @@ def test_a_worker_that_does_not_listen_is_named(project: Any) -> None:
     assert worker.stop() == 0
 
 
+def test_topics_are_made_beside_the_endpoint_and_nothing_is_reset(project: Any) -> None:
+    project.write("later.py", "import beltline\napp = beltline.App('shop')\napp.topic('later', partitions=3)\n")
+    broker = project.start("broker")
+    broker.wait_for("kafka endpoint")
+    made = project.run("topics", "apply", app="later")
+    assert made.returncode == 0, made.stderr
+    assert "1 created" in made.stdout
+    rows = {row["name"]: row for row in json.loads(project.run("topics", "--json").stdout)}
+    assert (rows["later"]["partitions"], rows["later"]["state"]) == (3, "in the log")
+    assert not any(name.startswith("__") for name in rows)
+    sent = [json.loads(line) for line in project.run("send", "later", "x", "-r", "3", "-k", "k").stdout.splitlines()]
+    assert [record["offset"] for record in sent] == [0, 1, 2]
+    refused = project.run("reset")
+    assert refused.returncode == 1
+    assert f"in use by process {broker.process.pid} (" in refused.stderr
+    assert broker.stop() == 0
+
+
+def test_the_endpoint_alone_makes_no_topics_where_the_app_may_not(project: Any) -> None:
+    project.environment["TOPIC_ALLOW_DECLARE"] = "no"
+    broker = project.start("broker")
+    broker.wait_for("kafka endpoint")
+    rows = {row["name"]: row["state"] for row in json.loads(project.run("topics", "--json").stdout)}
+    assert rows["orders"] == "not yet created"
+    assert broker.stop() == 0
+
+
 def test_a_taken_port_is_named(project: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -100,7 +127,7 @@ def test_mistakes_are_named_through_the_endpoint_too(project: Any, arguments: li
     broker.wait_for("kafka endpoint")
     run = project.run(*arguments)
     assert run.returncode == 1
-    assert "no-such-topic" in run.stderr or "there is no 99" in run.stderr
+    assert "no-such-topic" in run.stderr or "there is no partition 99" in run.stderr
     made = project.run("send", "fresh", "x", "--create")
     assert made.returncode == 0, made.stderr
     assert broker.stop() == 0

@@ -20,6 +20,9 @@ use beltline_log::SyncPolicy;
 pub use opening::{Opened, open};
 pub use shared_log::{Closing, SharedLog};
 
+/// How long a command waits for a holder that begins or ends: somebody sits before it.
+const COMMAND_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How a data directory is shared.
 #[derive(Clone, Debug)]
 pub struct AttachOptions {
@@ -55,5 +58,12 @@ impl AttachOptions {
             kafka,
             patience: Duration::from_secs(10),
         }
+    }
+
+    /// Options for a command that looks or sends and ends: it neither listens nor becomes a member of the group.
+    pub fn observing(group: &str) -> AttachOptions {
+        let mut options = AttachOptions { patience: COMMAND_PATIENCE, ..AttachOptions::new(group) };
+        options.kafka.observes = true;
+        options
     }
 }

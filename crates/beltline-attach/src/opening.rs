@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use beltline_broker::{Endpoint, Serving};
 use beltline_env::{Clock, SystemClock};
-use beltline_kafka::KafkaLog;
+use beltline_kafka::{KafkaLog, Patience};
 use beltline_log::{DataDirectory, EmbeddedLog, Log, LogOptions};
 use beltline_types::{Error, ErrorKind, Result};
 
@@ -53,10 +53,10 @@ pub(crate) struct Guest {
 /// its holder otherwise. A process that observes takes a free directory without serving it.
 ///
 /// # Errors
-/// `DataDirectory` when the holder neither listens nor ends within the patience of the options, or listens and does not
-/// answer; when the directory is foreign, read-only or of a newer format. `Corrupt` when the log's own index makes no sense.
-/// `Usage` when the port of the options is taken.
-pub fn open(path: &Path, options: AttachOptions) -> Result<Opened> {
+/// `DataDirectory` when the holder neither listens nor ends within the patience of the options, one holder after another
+/// ends meanwhile, or one listens and does not answer; when the directory is foreign, read-only or of a newer format.
+/// `Corrupt` when the log's own index makes no sense. `Usage` when the port of the options is taken.
+pub fn open(path: &Path, mut options: AttachOptions) -> Result<Opened> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let deadline = clock.monotonic() + options.patience;
     loop {
@@ -68,7 +68,6 @@ pub fn open(path: &Path, options: AttachOptions) -> Result<Opened> {
         }
         if let Some(endpoint) = Endpoint::find(path) {
             let place = DataDirectory::open_place(&path.join(PLACES), &options.holder)?;
-            let mut options = options;
             // Stable over restarts, so that a worker that comes back ends the transaction it left open.
             options.kafka.transactional_id = Some(format!("{}-{}", options.kafka.group_id, place.identity()?));
             match guest(path, endpoint.clone(), &options) {
@@ -79,7 +78,7 @@ pub fn open(path: &Path, options: AttachOptions) -> Result<Opened> {
                 }
                 // Unless it has ended meanwhile: then the directory is free, or another has it.
                 Err(error) if Endpoint::find(path).as_ref() == Some(&endpoint) => return Err(error),
-                Err(_) => return open(path, options),
+                Err(_) => {}
             }
         }
         if clock.monotonic() >= deadline {
@@ -150,6 +149,7 @@ pub(crate) fn guest(path: &Path, endpoint: Endpoint, options: &AttachOptions) ->
         ("sasl.password", &endpoint.token),
     ];
     credentials.into_iter().try_for_each(|(name, value)| kafka.set(name, value))?;
+    kafka.patience = Some(Arc::new(WhileHeld { path: path.to_owned(), endpoint: endpoint.clone() }));
     let patience = kafka.request_timeout;
     let log = KafkaLog::connect(kafka).map_err(|error| {
         let message = format!(
@@ -163,6 +163,18 @@ pub(crate) fn guest(path: &Path, endpoint: Endpoint, options: &AttachOptions) ->
         Error::new(ErrorKind::DataDirectory, message).with_source(error)
     })?;
     Ok(Guest { endpoint, log: Arc::new(log), holder })
+}
+
+/// Waits for the first answer of a holder for as long as it is the holder.
+struct WhileHeld {
+    path: PathBuf,
+    endpoint: Endpoint,
+}
+
+impl Patience for WhileHeld {
+    fn goes_on(&self, _silence: &str) -> bool {
+        Endpoint::find(&self.path).as_ref() == Some(&self.endpoint)
+    }
 }
 
 fn pause(time: Duration) {

@@ -57,6 +57,8 @@ struct State {
     events: VecDeque<GroupEvent>,
     notices: VecDeque<String>,
     looked: Duration,
+    /// Somebody calls [`Log::poll_group`] over and over, as nobody does before the worker has started.
+    is_polled: bool,
     interrupted: bool,
     /// The worker ends: nothing changes hands any more.
     is_closing: bool,
@@ -109,6 +111,7 @@ impl SharedLog {
             events: VecDeque::new(),
             notices,
             looked: Duration::ZERO,
+            is_polled: false,
             interrupted: false,
             is_closing: false,
         };
@@ -173,7 +176,11 @@ impl SharedLog {
         loop {
             match receiver.recv_timeout(GIVE_UP) {
                 Ok(answer) => return answer,
-                Err(RecvTimeoutError::Timeout) if self.state().epoch == epoch => self.look_before_joining()?,
+                Err(RecvTimeoutError::Timeout) if self.state().epoch == epoch => {
+                    if !self.state().is_polled {
+                        self.look()?;
+                    }
+                }
                 Err(RecvTimeoutError::Timeout) => {
                     let message = "the process that held the data directory has ended; its successor is asked again";
                     return Err(Error::new(ErrorKind::Unavailable, message));
@@ -188,18 +195,16 @@ impl SharedLog {
         }
     }
 
-    /// As [`SharedLog::ask`], for a question that may be repeated: a worker that is only starting asks the next holder too.
-    fn ask_again<T: Send + 'static>(
-        &self,
-        act: impl FnOnce(&dyn Log) -> Result<T> + Clone + Send + 'static,
-    ) -> Result<T> {
+    /// As [`SharedLog::ask`], for what may be asked twice: a worker that is about to start goes on with the next holder, for as
+    /// long as its patience lasts.
+    fn ask_on<T: Send + 'static>(&self, act: impl Fn(&dyn Log) -> Result<T> + Clone + Send + 'static) -> Result<T> {
         let deadline = self.clock.monotonic() + self.options.patience;
         loop {
             let epoch = self.state().epoch;
             let answer = self.ask(act.clone());
             let state = self.state();
-            let is_final = answer.is_ok() || state.epoch == epoch || state.joined.is_some();
-            if is_final || self.clock.monotonic() >= deadline {
+            let has_ended = matches!(&answer, Err(error) if error.kind() == ErrorKind::Unavailable);
+            if !has_ended || state.is_polled || state.epoch == epoch || self.clock.monotonic() >= deadline {
                 return answer;
             }
         }
@@ -226,11 +231,6 @@ impl SharedLog {
             Some(found) if found != endpoint => self.attach_anew(found),
             _ => Ok(()),
         }
-    }
-
-    /// Before the group is joined nobody calls [`SharedLog::poll_group`], so whoever waits for an answer looks.
-    fn look_before_joining(&self) -> Result<()> {
-        if self.state().joined.is_some() { Ok(()) } else { self.look() }
     }
 
     fn take_over(&self, directory: DataDirectory) -> Result<()> {
@@ -315,16 +315,16 @@ impl SharedLog {
 impl Log for SharedLog {
     fn create_topics(&self, wanted: &[TopicSpec]) -> Result<()> {
         let wanted = wanted.to_vec();
-        self.ask_again(move |log| log.create_topics(&wanted))
+        self.ask_on(move |log| log.create_topics(&wanted))
     }
 
     fn topics(&self) -> Result<Vec<TopicInfo>> {
-        self.ask_again(|log| log.topics())
+        self.ask_on(|log| log.topics())
     }
 
     fn topic(&self, name: &str) -> Result<Option<TopicInfo>> {
         let name = name.to_owned();
-        self.ask_again(move |log| log.topic(&name))
+        self.ask_on(move |log| log.topic(&name))
     }
 
     fn delete_topic(&self, name: &str) -> Result<()> {
@@ -353,7 +353,7 @@ impl Log for SharedLog {
 
     fn offsets(&self, partition: &TopicPartition) -> Result<OffsetRange> {
         let partition = partition.clone();
-        self.ask_again(move |log| log.offsets(&partition))
+        self.ask_on(move |log| log.offsets(&partition))
     }
 
     fn wait(&self, seen: u64, timeout: Duration) -> u64 {
@@ -386,7 +386,7 @@ impl Log for SharedLog {
 
     fn committed(&self, group: &str, partitions: &[TopicPartition]) -> Result<Vec<Option<Offset>>> {
         let (group, partitions) = (group.to_owned(), partitions.to_vec());
-        self.ask_again(move |log| log.committed(&group, &partitions))
+        self.ask(move |log| log.committed(&group, &partitions))
     }
 
     fn reset_group(&self, group: &str) -> Result<()> {
@@ -420,6 +420,7 @@ impl Log for SharedLog {
 
     fn poll_group(&self, timeout: Duration) -> Result<Option<GroupEvent>> {
         let deadline = self.clock.monotonic() + timeout;
+        self.state().is_polled = true;
         loop {
             self.look()?;
             if let Some(event) = self.state().events.pop_front() {

@@ -125,7 +125,7 @@ impl HostMember {
                 Some(Answer::Sync(_)) | None => return Ok(false),
             },
             Doing::Syncing(ticket) => match self.context.take_answer(ticket) {
-                Some(Answer::Sync(synced)) => self.on_synced(synced)?,
+                Some(Answer::Sync(synced)) => self.on_synced(&group, synced)?,
                 Some(Answer::Join(_)) | None => return Ok(false),
             },
             Doing::Settled => {
@@ -202,28 +202,29 @@ impl HostMember {
         versioned(&message)
     }
 
-    fn on_joined(&mut self, group: &Arc<str>, joined: Joined) -> Result<()> {
-        match joined.error {
-            None => {}
-            Some(Denied::InconsistentProtocol) => {
+    /// What follows when the group refuses to let this member join or to tell it what it is given.
+    fn on_denied(&mut self, group: &str, denied: Denied) -> Result<()> {
+        match denied {
+            Denied::InconsistentProtocol => {
                 let message = format!(
                     "the group {group} has members that are not beltline (plain Kafka consumers): a group must be all \
                      beltline at a time; stop the others, then start again"
                 );
                 return Err(Error::new(ErrorKind::Usage, message));
             }
-            Some(Denied::GroupFull) => {
+            Denied::GroupFull => {
                 let message = format!("the group {group} has as many members as the endpoint allows");
                 return Err(Error::new(ErrorKind::Limit, message));
             }
-            Some(Denied::RebalanceInProgress) => {
-                self.doing = Doing::Outside;
-                return Ok(());
-            }
-            Some(_) => {
-                self.lose();
-                return Ok(());
-            }
+            Denied::RebalanceInProgress => self.doing = Doing::Outside,
+            _ => self.lose(),
+        }
+        Ok(())
+    }
+
+    fn on_joined(&mut self, group: &Arc<str>, joined: Joined) -> Result<()> {
+        if let Some(denied) = joined.error {
+            return self.on_denied(group, denied);
         }
         self.member_id = joined.member_id.clone();
         self.generation = joined.generation;
@@ -280,17 +281,9 @@ impl HostMember {
         Ok(ids.zip(decided.into_iter().map(one)).collect())
     }
 
-    fn on_synced(&mut self, synced: Synced) -> Result<()> {
-        match synced.error {
-            None => {}
-            Some(Denied::RebalanceInProgress) => {
-                self.doing = Doing::Outside;
-                return Ok(());
-            }
-            Some(_) => {
-                self.lose();
-                return Ok(());
-            }
+    fn on_synced(&mut self, group: &str, synced: Synced) -> Result<()> {
+        if let Some(denied) = synced.error {
+            return self.on_denied(group, denied);
         }
         let unreadable =
             || Error::new(ErrorKind::Internal, "the group's leader gave an assignment that makes no sense");

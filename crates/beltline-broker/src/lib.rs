@@ -10,7 +10,7 @@
 //! - `group`, `transaction`: the coordinators, state machines without I/O; `producers`: idempotence
 //! - `journal`: what must be known after a restart, in a topic of its own
 //! - `host_log`, `host_member`: the log and the membership of the endpoint's own process, without a socket
-//! - `endpoint`: how another process finds the port; `visitor`: the little that the command line does through it
+//! - `endpoint`: how another process finds the port; `lone`: a data directory's log and its endpoint, and nothing else
 
 mod api;
 mod connection;
@@ -21,6 +21,7 @@ mod host_log;
 mod host_member;
 mod journal;
 mod limits;
+mod lone;
 mod producers;
 mod records;
 mod schema;
@@ -30,7 +31,6 @@ mod simulation;
 mod tls;
 mod transaction;
 mod transport;
-mod visitor;
 #[cfg(test)]
 mod wire_tests;
 
@@ -41,9 +41,9 @@ use std::time::Duration;
 pub use endpoint::{Announcement, Endpoint, Serving};
 pub use host_log::HostLog;
 pub use limits::Limits;
+pub use lone::LoneEndpoint;
 pub use server::Broker;
 pub use tls::TlsFiles;
-pub use visitor::Visitor;
 
 /// Settings of a [`Broker`].
 #[derive(Clone)]

@@ -1,19 +1,29 @@
 //! What the world does to an endpoint: a full disk, a clock that goes back, clients of other times.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
-use std::io::{Read, Write};
+mod client;
+
+use std::io::Write;
 use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use beltline_broker::{Broker, BrokerOptions, Endpoint, Visitor};
+use beltline_broker::{Broker, BrokerOptions};
 use beltline_env::{Clock, MemoryFiles, SystemClock};
 use beltline_log::{EmbeddedLog, Log, LogOptions};
-use beltline_types::{BatchBuilder, ErrorKind, Timestamp, TopicPartition, TopicSpec};
-
-const PATIENCE: Duration = Duration::from_secs(20);
+use beltline_types::{Timestamp, TopicSpec};
+use bytes::{Bytes, BytesMut};
+use client::{answer, connect, frame};
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::{FetchRequest, ProduceRequest, TopicName};
+use kafka_protocol::protocol::{Decodable, Request, StrBytes};
+use kafka_protocol::records::{
+    Compression, Record, RecordBatchDecoder, RecordBatchEncoder, RecordEncodeOptions, TimestampType,
+};
 
 /// A clock whose time of day is set by hand.
 struct SetClock {
@@ -31,26 +41,57 @@ impl Clock for SetClock {
     }
 }
 
-fn visitor(broker: &Broker) -> Visitor {
-    let (address, token) = (broker.address(), broker.token().to_owned());
-    Visitor::connect(&Endpoint { address, token, pid: 1 }).unwrap()
+/// The answer to a request of a version without tagged fields.
+fn request<R: Request>(stream: &mut TcpStream, version: i16, request: &R) -> R::Response {
+    let mut body = Vec::new();
+    request.encode(&mut body, version).unwrap();
+    let answered = ask(stream, &frame(R::KEY, version, &body)).unwrap();
+    R::Response::decode(&mut Bytes::from(answered).slice(4..), version).unwrap()
 }
 
-fn record(value: &str) -> BatchBuilder {
-    let mut records = BatchBuilder::default();
-    records.push(None, Some(value.as_bytes()), &[], -1);
-    records
-}
-
-fn partition() -> TopicPartition {
-    TopicPartition::new("t", 0)
+/// Produces a record without a time, as Kafka's own code writes it; gives its offset, or what the endpoint says.
+fn append(stream: &mut TcpStream, value: &'static str) -> Result<i64, ResponseError> {
+    let record = Record {
+        transactional: false,
+        control: false,
+        delete_horizon: false,
+        partition_leader_epoch: 0,
+        producer_id: -1,
+        producer_epoch: -1,
+        timestamp_type: TimestampType::Creation,
+        offset: 0,
+        sequence: -1,
+        timestamp: -1,
+        key: None,
+        value: Some(Bytes::from_static(value.as_bytes())),
+        headers: Default::default(),
+    };
+    let mut records = BytesMut::new();
+    let options = RecordEncodeOptions { version: 2, compression: Compression::None };
+    RecordBatchEncoder::encode(&mut records, [&record], &options).unwrap();
+    let data = PartitionProduceData::default().with_records(Some(records.freeze()));
+    let data = TopicProduceData::default().with_name(topic()).with_partition_data(vec![data]);
+    let produce = ProduceRequest::default().with_acks(-1).with_timeout_ms(1000).with_topic_data(vec![data]);
+    let answer = request(stream, 8, &produce);
+    let answer = &answer.responses[0].partition_responses[0];
+    ResponseError::try_from_code(answer.error_code).map_or(Ok(answer.base_offset), Err)
 }
 
 /// Values and times of everything.
-fn read(visitor: &mut Visitor) -> Vec<(String, Timestamp)> {
-    let (batch, _) = visitor.read(&partition(), 0).unwrap();
-    let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap().to_vec()).unwrap();
-    batch.iter().map(|record| (text(record.value), record.timestamp)).collect()
+fn read(stream: &mut TcpStream) -> Vec<(String, Timestamp)> {
+    let partition = FetchPartition::default().with_partition_max_bytes(1 << 20);
+    let wanted = FetchTopic::default().with_topic(topic()).with_partitions(vec![partition]);
+    let fetch = FetchRequest::default().with_max_bytes(1 << 20).with_topics(vec![wanted]);
+    let answer = request(stream, 11, &fetch);
+    let mut bytes = answer.responses[0].partitions[0].records.clone().unwrap();
+    let batches = RecordBatchDecoder::decode_all(&mut bytes).unwrap();
+    let text = |bytes: Bytes| String::from_utf8(bytes.to_vec()).unwrap();
+    let records = batches.into_iter().flat_map(|batch| batch.records);
+    records.map(|record| (text(record.value.unwrap()), record.timestamp)).collect()
+}
+
+fn topic() -> TopicName {
+    TopicName(StrBytes::from_static_str("t"))
 }
 
 #[test]
@@ -60,17 +101,16 @@ fn a_full_disk_refuses_producers_serves_consumers_and_takes_records_when_there_i
     let log = Arc::new(log.unwrap());
     log.create_topics(&[TopicSpec::new("t", 1)]).unwrap();
     let broker = Broker::start(log, clock, BrokerOptions::default()).unwrap();
-    let mut visitor = visitor(&broker);
-    assert_eq!(visitor.append(&partition(), &record("before")).unwrap(), 0);
+    let mut stream = connect(&broker);
+    assert_eq!(append(&mut stream, "before").unwrap(), 0);
     files.set_room(Some(10));
     for _ in 0..3 {
-        // KAFKA_STORAGE_ERROR, which a visitor takes for what it is.
-        assert_eq!(visitor.append(&partition(), &record("refused")).unwrap_err().kind(), ErrorKind::Storage);
-        assert_eq!(read(&mut visitor).len(), 1);
+        assert_eq!(append(&mut stream, "refused").unwrap_err(), ResponseError::KafkaStorageError);
+        assert_eq!(read(&mut stream).len(), 1);
     }
     files.set_room(None);
-    assert_eq!(visitor.append(&partition(), &record("after")).unwrap(), 1);
-    let values: Vec<String> = read(&mut visitor).into_iter().map(|(value, _)| value).collect();
+    assert_eq!(append(&mut stream, "after").unwrap(), 1);
+    let values: Vec<String> = read(&mut stream).into_iter().map(|(value, _)| value).collect();
     assert_eq!(values, ["before", "after"]);
 }
 
@@ -81,45 +121,24 @@ fn a_clock_that_goes_back_changes_times_and_no_order() {
     let log: Arc<dyn Log> = Arc::new(EmbeddedLog::in_memory(clock.clone()).unwrap());
     log.create_topics(&[TopicSpec { retention_ms: Some(1_000_000), ..TopicSpec::new("t", 1) }]).unwrap();
     let mut broker = Broker::start(log.clone(), clock.clone(), BrokerOptions::default()).unwrap();
-    let mut first = visitor(&broker);
-    assert_eq!(first.append(&partition(), &record("early")).unwrap(), 0);
+    let mut stream = connect(&broker);
+    assert_eq!(append(&mut stream, "early").unwrap(), 0);
     clock.now_ms.store(9_500_000, Ordering::Relaxed);
-    assert_eq!(first.append(&partition(), &record("late")).unwrap(), 1);
+    assert_eq!(append(&mut stream, "late").unwrap(), 1);
     log.maintain().unwrap();
     let expected = [("early".to_owned(), 10_000_000), ("late".to_owned(), 9_500_000)];
-    assert_eq!(read(&mut first), expected);
+    assert_eq!(read(&mut stream), expected);
     broker.stop();
     // What it remembers is of a time to come.
     clock.now_ms.store(1, Ordering::Relaxed);
     let broker = Broker::start(log, clock, BrokerOptions::default()).unwrap();
-    assert_eq!(read(&mut visitor(&broker)), expected);
+    assert_eq!(read(&mut connect(&broker)), expected);
 }
 
-/// Key, version, correlation id, no client name, body; behind its length.
-fn frame(key: i16, version: i16, body: &[u8]) -> Vec<u8> {
-    let mut frame = ((10 + body.len()) as i32).to_be_bytes().to_vec();
-    frame.extend_from_slice(&key.to_be_bytes());
-    frame.extend_from_slice(&version.to_be_bytes());
-    frame.extend_from_slice(&7i32.to_be_bytes());
-    frame.extend_from_slice(&(-1i16).to_be_bytes());
-    frame.extend_from_slice(body);
-    frame
-}
-
-fn connect(broker: &Broker) -> TcpStream {
-    let stream = TcpStream::connect(broker.address()).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream
-}
-
-/// The answer, or nothing when the connection was closed.
+/// The answer to a frame, or nothing when the connection was closed.
 fn ask(stream: &mut TcpStream, frame: &[u8]) -> Option<Vec<u8>> {
     stream.write_all(frame).ok()?;
-    let mut length = [0; 4];
-    stream.read_exact(&mut length).ok()?;
-    let mut body = vec![0; i32::from_be_bytes(length) as usize];
-    stream.read_exact(&mut body).ok()?;
-    Some(body)
+    answer(stream).ok()
 }
 
 #[test]

@@ -1,49 +1,24 @@
 //! The port from outside: limits, slow and broken clients, the end, and the file that tells others of it.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+mod client;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use beltline_broker::{Broker, BrokerOptions, Endpoint, Limits, Visitor};
+use beltline_broker::{Broker, BrokerOptions, Endpoint, Limits, LoneEndpoint};
 use beltline_env::{Clock, SystemClock};
-use beltline_log::{DataDirectory, EmbeddedLog, Log};
-use beltline_types::{BatchBuilder, ErrorKind, TopicPartition, TopicSpec};
-
-const PATIENCE: Duration = Duration::from_secs(20);
+use beltline_log::{DataDirectory, EmbeddedLog, Log, LogOptions};
+use beltline_types::{ErrorKind, TopicSpec};
+use client::{answer, connect, frame};
 
 fn start(options: BrokerOptions) -> Broker {
     let clock = Arc::new(SystemClock::default());
     let log = EmbeddedLog::in_memory(clock.clone()).unwrap();
     log.create_topics(&[TopicSpec::new("t", 1)]).unwrap();
     Broker::start(Arc::new(log), clock, options).unwrap()
-}
-
-fn connect(broker: &Broker) -> TcpStream {
-    let stream = TcpStream::connect(broker.address()).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.set_write_timeout(Some(PATIENCE)).unwrap();
-    stream
-}
-
-/// Key, version, correlation id, no client name, body; behind its length.
-fn frame(key: i16, version: i16, body: &[u8]) -> Vec<u8> {
-    let mut frame = ((10 + body.len()) as i32).to_be_bytes().to_vec();
-    frame.extend_from_slice(&key.to_be_bytes());
-    frame.extend_from_slice(&version.to_be_bytes());
-    frame.extend_from_slice(&7i32.to_be_bytes());
-    frame.extend_from_slice(&(-1i16).to_be_bytes());
-    frame.extend_from_slice(body);
-    frame
-}
-
-fn answer(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
-    let mut length = [0; 4];
-    stream.read_exact(&mut length)?;
-    let mut body = vec![0; i32::from_be_bytes(length) as usize];
-    stream.read_exact(&mut body)?;
-    Ok(body)
 }
 
 fn is_closed(stream: &mut TcpStream) -> bool {
@@ -208,27 +183,22 @@ fn the_endpoint_file_is_found_only_while_its_process_holds_the_directory() {
 }
 
 #[test]
-fn a_visitor_writes_and_reads_through_the_port() {
-    let broker = start(BrokerOptions::default());
-    let endpoint = Endpoint { address: broker.address(), token: broker.token().to_owned(), pid: 1 };
-    let mut visitor = Visitor::connect(&endpoint).unwrap();
-    assert_eq!(visitor.topics().unwrap(), [("t".to_owned(), 1)]);
-    assert_eq!(visitor.make_topic("fresh").unwrap(), 8);
-    assert!(visitor.make_topic("no name").is_err());
-    let partition = TopicPartition::new("t", 0);
-    for round in 0..3 {
-        let mut records = BatchBuilder::default();
-        records.push(Some(b"key"), None, &[], 5);
-        records.push(None, Some(b"value"), &[], 6);
-        assert_eq!(visitor.append(&partition, &records).unwrap(), round * 2);
-    }
-    let (batch, next) = visitor.read(&partition, 2).unwrap();
-    assert_eq!((batch.len(), next), (4, 6));
-    assert_eq!((batch.get(0).key, batch.get(0).value), (Some(&b"key"[..]), None));
-    assert_eq!(visitor.read(&partition, 6).unwrap().1, 6);
-    assert_eq!(visitor.read(&partition, 7).unwrap_err().kind(), ErrorKind::OffsetOutOfRange);
-    let nowhere = TopicPartition::new("nowhere", 0);
-    assert_eq!(visitor.read(&nowhere, 0).unwrap_err().kind(), ErrorKind::NotFound);
-    drop(broker);
-    assert_eq!(visitor.topics().unwrap_err().kind(), ErrorKind::Unavailable);
+fn alone_it_makes_the_topics_listens_and_gives_the_directory_back() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("data");
+    let start = || {
+        let topics = [TopicSpec::new("t", 3)];
+        LoneEndpoint::start(&path, "test", LogOptions::default(), &topics, BrokerOptions::default())
+    };
+    let alone = start().unwrap();
+    assert_eq!(Endpoint::find(&path).unwrap().address, alone.address());
+    let mut stream = TcpStream::connect(alone.address()).unwrap();
+    stream.write_all(&frame(3, 1, &(-1i32).to_be_bytes())).unwrap();
+    assert!(answer(&mut stream).unwrap().windows(3).any(|bytes| bytes == b"\0\x01t"), "the topic is there");
+    assert_eq!(start().unwrap_err().kind(), ErrorKind::DataDirectory, "one process at a time");
+    alone.tidy().unwrap();
+    alone.close().unwrap();
+    assert!(is_closed(&mut stream));
+    assert!(Endpoint::find(&path).is_none());
+    start().unwrap().close().unwrap();
 }

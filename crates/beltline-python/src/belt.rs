@@ -13,13 +13,14 @@ use std::time::Duration;
 use beltline_attach::Closing;
 use beltline_engine::{Core, CoreOptions, Guarantee, StartFrom, TableId, TableSpec};
 use beltline_table::ValueForm;
-use beltline_types::{Cleanup, TimestampType, TopicSpec};
+use beltline_types::TopicSpec;
 use beltline_worker::Waker;
 use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
+pub use self::opening::sync_policy;
 use self::opening::{Opening, Place};
 use crate::endpoint;
 use crate::errors::{ForPython, raise, taken_back};
@@ -29,6 +30,7 @@ use crate::raw::guarded::Guarded;
 use crate::raw::thread::current_thread;
 use crate::subscription::{Subscription, known_topics};
 use crate::table::Table;
+use crate::topic::topic_spec;
 use crate::waker::LoopWaker;
 use crate::{fork, headers, health, sleep};
 
@@ -147,16 +149,20 @@ impl Belt {
     ///     sync: When the log reaches the disk itself: with every commit, every `sync_interval_ms`, or when the
     ///         operating system likes. A killed process loses nothing with any of them, a power failure may.
     ///     manual_clock: Time stands still until `advance`; only with ``directory=None``.
-    ///     endpoint: Share the directory: serve its log as these arguments of `serve` say, or attach to the process
-    ///         that does and take its place when it ends. With ``must_listen`` being False among them, a machine that
-    ///         gives no port is no error. ``None`` wants the directory alone.
+    ///     endpoint: Share the directory: serve its log, or attach to the process that does and take its place when it
+    ///         ends. ``None`` wants the directory alone. All of these may be left out: ``port`` (0 takes a free one),
+    ///         ``host`` to listen on, ``advertised_host`` that clients are told, ``token`` that they must say as the
+    ///         password of SASL PLAIN, ``tls`` with the files of a certificate and its key in PEM; ``must_listen``,
+    ///         False where a machine that gives no port is no error; ``observe``, True for one who only looks or
+    ///         sends: it neither listens nor becomes a member of the group.
     ///     kafka: Options by librdkafka's names, with the prefix ``consumer.`` or ``producer.`` for one of the two, and
     ///         with the prefix ``beltline.`` for ours: the belt is there, and the directory has copies of tables only.
     ///
     /// Raises:
     ///     DataDirectoryError: The directory is held by a process that does not answer or is not to be shared with,
     ///         foreign, read-only, or of a newer format.
-    ///     ImproperlyConfigured: The port is taken.
+    ///     ImproperlyConfigured: The port is taken, the address is open to other machines without token and TLS, or the
+    ///         files for TLS are none.
     ///     CorruptLogError: The log's own index makes no sense.
     ///
     /// Signature: (*, directory: str | None, sync: Literal["always", "interval", "never"] = "interval",
@@ -206,46 +212,6 @@ impl Belt {
         Ok((log.address().map(|address| address.to_string()), log.holder()))
     }
 
-    /// Listens for Kafka's protocol until the belt stops; returns host and port.
-    ///
-    /// Where the belt holds a data directory, other processes find the port there, see `Endpoint.find`.
-    ///
-    /// Args:
-    ///     port: 0 takes a free one.
-    ///     host: Name or address of this machine to listen on.
-    ///     advertised_host: The name that clients are told; None is the address to which each of them came.
-    ///     token: What clients must say as the password of SASL PLAIN; None lets everybody in.
-    ///     tls: Files of a certificate and its key, in PEM.
-    ///     min_session_timeout: The shortest one that members of groups may ask for, in seconds; None is Kafka's, 6.
-    ///
-    /// Raises:
-    ///     ImproperlyConfigured: The port is taken, the address is open to other machines without token and TLS, or the
-    ///         files are none.
-    ///     DataDirectoryError: Others cannot be told, the directory refuses the file.
-    ///
-    /// Signature: (port: int = 0, host: str = "127.0.0.1", advertised_host: str | None = None,
-    ///     token: str | None = None, tls: tuple[str, str] | None = None, min_session_timeout: float | None = None) -> str
-    #[pyo3(signature = (
-        port = 0, host = "127.0.0.1", advertised_host = None, token = None, tls = None, min_session_timeout = None
-    ))]
-    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
-    fn serve(
-        &self,
-        py: Python<'_>,
-        port: u16,
-        host: &str,
-        advertised_host: Option<String>,
-        token: Option<String>,
-        tls: Option<(String, String)>,
-        min_session_timeout: Option<f64>,
-    ) -> PyResult<String> {
-        let options = endpoint::options(host, port, advertised_host, token, tls, min_session_timeout);
-        let options = options.for_python(py)?;
-        let mut inner = self.enter(py)?;
-        let worker = inner.worker_mut().for_python(py)?;
-        py.detach(|| endpoint::serve(worker, options)).for_python(py)
-    }
-
     /// Creates the topic if it does not exist; returns the partitions it really has.
     ///
     /// Args:
@@ -276,17 +242,8 @@ impl Belt {
     ) -> PyResult<u32> {
         let mut inner = self.enter(py)?;
         let worker = inner.worker_mut().for_python(py)?;
-        let cleanup = if compacted { Cleanup::Compact } else { Cleanup::Delete };
-        let timestamps = if append_time { TimestampType::LogAppendTime } else { TimestampType::CreateTime };
-        let config = config.unwrap_or_default();
-        let spec = TopicSpec {
-            cleanup,
-            retention_ms,
-            retention_bytes,
-            timestamps,
-            config,
-            ..TopicSpec::new(name, partitions)
-        };
+        let options = (compacted, retention_ms, retention_bytes, append_time, config.unwrap_or_default());
+        let spec = topic_spec(name, partitions, options);
         let id = py.detach(|| worker.declare_topic(spec)).for_python(py)?;
         Ok(worker.core.topic(id).map_or(partitions, |topic| topic.partitions))
     }

@@ -1,23 +1,25 @@
-//! The own endpoint, and that of another process as the command line uses it.
+//! The own endpoint: beside a worker, and alone.
 
 use std::net::ToSocketAddrs;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use beltline_attach::{AttachOptions, Opened, SharedLog};
-use beltline_broker::{BrokerOptions, TlsFiles, Visitor};
+use beltline_broker::{BrokerOptions, TlsFiles};
 use beltline_engine::{CoreOptions, Guarantee, StartFrom};
-use beltline_env::{Clock, SystemClock};
 use beltline_kafka::StartPolicy;
-use beltline_log::SyncPolicy;
-use beltline_types::{BatchBuilder, Error, ErrorKind, Result, TopicPartition, encode_headers, partition_of};
-use beltline_worker::{Local, Worker};
+use beltline_log::{LogOptions, SyncPolicy};
+use beltline_types::{Error, ErrorKind, Result, TopicSpec};
+use beltline_worker::Local;
 use pyo3::conversion::FromPyObjectOwned;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::PyDict;
 
+use crate::belt::sync_policy;
 use crate::errors::ForPython;
+use crate::raw::memory::return_unused;
+use crate::topic::{TopicOptions, topic_spec};
 
 /// How to listen, as Python says it; `tls` are certificate and key, `min_session_timeout` is in seconds.
 ///
@@ -45,27 +47,17 @@ pub fn options(
     Ok(options)
 }
 
-/// Listens for other processes while the worker lives; gives host and port.
-///
-/// # Errors
-/// See [`beltline_broker::Endpoint::serve`].
-pub fn serve(worker: &mut Worker, options: BrokerOptions) -> Result<String> {
-    let (log, clock) = (worker.log().clone(), worker.clock().clone());
-    let serving = beltline_broker::Endpoint::serve(log, clock, options, worker.directory())?;
-    let address = serving.address().to_string();
-    worker.accompany(Box::new(serving));
-    Ok(address)
-}
-
 /// How a shared data directory listens, as Python says it.
 pub struct Listening {
     pub broker: BrokerOptions,
     /// Whether a machine that gives no port is an error.
     pub must_listen: bool,
+    /// Neither listens nor becomes a member of the group: for a command that looks or sends and ends.
+    pub observes: bool,
 }
 
 impl Listening {
-    /// Reads the arguments of `Belt.serve`, and `must_listen` beside them.
+    /// Reads a dict with ``host``, ``port``, ``advertised_host``, ``token``, ``tls``, ``must_listen`` and ``observe``.
     ///
     /// # Errors
     /// As [`options`], and for a value of another type.
@@ -89,6 +81,7 @@ impl Listening {
         Ok(Listening {
             broker: broker.for_python(given.py())?,
             must_listen: read(given, "must_listen")?.unwrap_or(true),
+            observes: read(given, "observe")?.unwrap_or(false),
         })
     }
 }
@@ -104,7 +97,8 @@ pub fn share(
     holder: String,
     core: &CoreOptions,
 ) -> Result<Shared> {
-    let mut options = AttachOptions::new(&core.group);
+    let options = if listening.observes { AttachOptions::observing } else { AttachOptions::new };
+    let mut options = options(&core.group);
     (options.holder, options.sync) = (holder, sync);
     (options.endpoint, options.must_listen) = (listening.broker, listening.must_listen);
     options.kafka.guarantee = match core.guarantee {
@@ -125,120 +119,102 @@ pub struct Shared {
     pub log: Arc<SharedLog>,
 }
 
-/// Key and value of a record.
-type Record<'py> = (Option<Bound<'py, PyBytes>>, Option<Bound<'py, PyBytes>>);
-
-/// Where another process that holds a data directory is reached; connects on first use.
+/// The endpoint of a data directory in a process where nothing else runs: it listens from its making to `close`.
 ///
-/// Every call raises `StorageError` when that process has gone or does not answer, and `ImproperlyConfigured` for what
-/// it refuses.
+/// Args:
+///     directory: The data directory; it is made when it is missing.
+///     holder: What other processes are told about this one.
+///     sync: When the log reaches the disk itself, see `Belt.open`.
+///     sync_interval_ms: Beside ``interval``.
+///     topics: Name, partitions and the options of `Belt.declare_topic` in their order; one that exists stays as it is.
+///     endpoint: How to listen, see `Belt.open`.
+///
+/// Raises:
+///     DataDirectoryError: Another process holds it, or it is foreign, read-only or of a newer format.
+///     ImproperlyConfigured: The port is taken, the address is open to other machines without token and TLS, or a topic
+///         cannot be.
+///
+/// Signature:
+///     __new__(directory: str, holder: str, *, sync: Literal["always", "interval", "never"], sync_interval_ms: int,
+///         topics: Sequence[tuple[str, int, tuple[Any, ...]]], endpoint: dict[str, Any]) -> LoneEndpoint
 #[pyclass(frozen, module = "beltline._native")]
-pub struct Endpoint {
-    found: beltline_broker::Endpoint,
-    visitor: Mutex<Option<Visitor>>,
+pub struct LoneEndpoint {
+    address: String,
+    notice: Option<String>,
+    endpoint: Mutex<Option<beltline_broker::LoneEndpoint>>,
 }
 
-impl Endpoint {
-    fn visit<T: Send>(&self, py: Python<'_>, act: impl Send + FnOnce(&mut Visitor) -> Result<T>) -> PyResult<T> {
-        let visit = || {
-            let mut visitor = self.visitor.lock().unwrap_or_else(PoisonError::into_inner);
-            if visitor.is_none() {
-                *visitor = Some(Visitor::connect(&self.found)?);
-            }
-            visitor.as_mut().map_or_else(|| unreachable!("connected above"), act)
-        };
-        py.detach(visit).for_python(py)
+impl LoneEndpoint {
+    fn endpoint(&self) -> MutexGuard<'_, Option<beltline_broker::LoneEndpoint>> {
+        self.endpoint.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[pymethods]
-impl Endpoint {
-    /// Returns the endpoint of a data directory, or None when nobody holds it or its holder does not listen.
-    ///
-    /// Signature: (directory: str) -> Endpoint | None
-    #[staticmethod]
-    fn find(py: Python<'_>, directory: &str) -> Option<Endpoint> {
-        let found = py.detach(|| beltline_broker::Endpoint::find(Path::new(directory)));
-        found.map(|found| Endpoint { found, visitor: Mutex::default() })
+impl LoneEndpoint {
+    #[new]
+    #[pyo3(signature = (directory, holder, *, sync, sync_interval_ms, topics, endpoint))]
+    fn new(
+        py: Python<'_>,
+        directory: &str,
+        holder: &str,
+        sync: &str,
+        sync_interval_ms: u64,
+        topics: Vec<(String, u32, TopicOptions)>,
+        endpoint: &Bound<'_, PyDict>,
+    ) -> PyResult<LoneEndpoint> {
+        let log = LogOptions { sync: sync_policy(py, sync, sync_interval_ms)?, ..LogOptions::default() };
+        let broker = Listening::of(endpoint)?.broker;
+        let topics: Vec<TopicSpec> =
+            topics.into_iter().map(|(name, partitions, options)| topic_spec(name, partitions, options)).collect();
+        let start = || beltline_broker::LoneEndpoint::start(Path::new(directory), holder, log, &topics, broker);
+        let started = py.detach(start).for_python(py)?;
+        let (address, notice) = (started.address().to_string(), started.notice().map(str::to_owned));
+        Ok(LoneEndpoint { address, notice, endpoint: Mutex::new(Some(started)) })
     }
 
     /// Host and port.
     ///
     /// Signature: () -> str
     #[getter]
-    fn address(&self) -> String {
-        self.found.address.to_string()
+    fn address(&self) -> &str {
+        &self.address
     }
 
-    /// The process that listens.
+    /// What opening the log had to repair.
     ///
-    /// Signature: () -> int
+    /// Signature: () -> str | None
     #[getter]
-    fn pid(&self) -> u32 {
-        self.found.pid
+    fn notice(&self) -> Option<&str> {
+        self.notice.as_deref()
     }
 
-    /// Returns names and numbers of partitions.
+    /// Does what is to be done every few seconds: retention, compaction, giving memory back that nobody uses.
     ///
-    /// Signature: () -> list[tuple[str, int]]
-    fn topics(&self, py: Python<'_>) -> PyResult<Vec<(String, u32)>> {
-        self.visit(py, Visitor::topics)
+    /// Raises:
+    ///     StorageError: What the disk says; the next call tries again.
+    ///
+    /// Signature: () -> None
+    fn tidy(&self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| {
+            let tidied = self.endpoint().as_ref().map_or(Ok(()), beltline_broker::LoneEndpoint::tidy);
+            return_unused();
+            tidied
+        })
+        .for_python(py)
     }
 
-    /// Makes a topic unless there is one; returns its number of partitions.
+    /// Closes the port and the log. Idempotent.
     ///
-    /// Signature: (name: str) -> int
-    fn make_topic(&self, py: Python<'_>, name: &str) -> PyResult<u32> {
-        self.visit(py, |visitor| visitor.make_topic(name))
-    }
-
-    /// Appends a record; returns its partition, its offset and its timestamp in milliseconds.
+    /// Raises:
+    ///     StorageError: What the disk says.
     ///
-    /// Args:
-    ///     topic: Where it goes.
-    ///     partitions: How many the topic has.
-    ///     partition: None is the one that the key belongs to.
-    ///     key: Key bytes.
-    ///     value: Value bytes; None is a tombstone.
-    ///     headers: In order.
-    ///
-    /// Signature: (topic: str, partitions: int, partition: int | None, key: bytes | None, value: bytes | None,
-    ///     headers: list[tuple[str, bytes | None]]) -> tuple[int, int, int]
-    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
-    fn append(
-        &self,
-        py: Python<'_>,
-        topic: &str,
-        partitions: u32,
-        partition: Option<u32>,
-        key: Option<&[u8]>,
-        value: Option<&[u8]>,
-        headers: Vec<(String, Option<Vec<u8>>)>,
-    ) -> PyResult<(u32, i64, i64)> {
-        let partition = partition.unwrap_or_else(|| key.map_or(0, |key| partition_of(key, partitions)));
-        let timestamp = SystemClock::default().now_ms();
-        let headers = encode_headers(headers.iter().map(|(name, value)| (&**name, value.as_deref())));
-        let mut records = BatchBuilder::default();
-        records.push(key, value, &headers, timestamp);
-        let target = TopicPartition::new(topic, partition);
-        let offset = self.visit(py, |visitor| visitor.append(&target, &records))?;
-        Ok((partition, offset, timestamp))
-    }
-
-    /// Returns keys and values from an offset on, some at a time, and the offset to read on from.
-    ///
-    /// Signature: (topic: str, partition: int, offset: int)
-    ///     -> tuple[list[tuple[bytes | None, bytes | None]], int]
-    fn read<'py>(
-        &self,
-        py: Python<'py>,
-        topic: &str,
-        partition: u32,
-        offset: i64,
-    ) -> PyResult<(Vec<Record<'py>>, i64)> {
-        let target = TopicPartition::new(topic, partition);
-        let (batch, next) = self.visit(py, |visitor| visitor.read(&target, offset))?;
-        let bytes = |part: Option<&[u8]>| part.map(|part| PyBytes::new(py, part));
-        Ok((batch.iter().map(|record| (bytes(record.key), bytes(record.value))).collect(), next))
+    /// Signature: () -> None
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| {
+            let taken = self.endpoint().take();
+            taken.map_or(Ok(()), beltline_broker::LoneEndpoint::close)
+        })
+        .for_python(py)
     }
 }

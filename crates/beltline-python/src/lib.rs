@@ -10,7 +10,7 @@
 //! - `records`: instances of the user's classes
 //! - `kafka`: from options to a log on Apache Kafka
 //! - `message`, `subscription`, `headers`, `errors`, `fork`, `made`, `waker`: the rest
-//! - `endpoint`: the endpoint of another process
+//! - `endpoint`: the own endpoint, beside a worker and alone; `topic`: how a topic is to be
 //! - `last_resort`: the shutdown deadline, for when no Python code can run
 //! - `raw`: the only room with `unsafe`
 
@@ -41,6 +41,7 @@ mod stream;
 mod subscription;
 mod table;
 mod table_iterator;
+mod topic;
 mod waker;
 
 use pyo3::prelude::*;
@@ -82,7 +83,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("Stream", raw::stepping::stream_type(py)?)?;
     module.add_class::<message::Message>()?;
     module.add("Table", raw::mapping::table_type(py)?)?;
-    module.add_class::<endpoint::Endpoint>()?;
+    module.add_class::<endpoint::LoneEndpoint>()?;
     module.add_class::<last_resort::LastResort>()?;
     module.add_class::<records::RecordDecoder>()?;
     module.add_class::<records::RecordEncoder>()?;

@@ -12,6 +12,7 @@ mod topic;
 pub use batch::{BATCH_PADDING, Batch, BatchBuilder, BatchPart, RecordView};
 pub use error::{Error, ErrorKind, Result};
 pub use headers::{HeaderIter, encode_headers};
+pub use spare::release_spare;
 pub use topic::{
     Append, Appended, Cleanup, CommitReceipt, CommitRequest, OffsetRange, TimestampType, TopicInfo, TopicPartition,
     TopicSpec,

@@ -14,15 +14,35 @@ const MAX_BYTES: usize = 16 << 20;
 /// A piece is used again for what needs at least this part of it.
 const MIN_USE: usize = 4;
 
-static SPARE: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+/// Pieces that nobody uses.
+struct Spare {
+    pieces: Vec<Vec<u8>>,
+    /// The fewest there were since [`release_spare`]: so many have lain here all the time.
+    fewest: usize,
+}
+
+static SPARE: Mutex<Spare> = Mutex::new(Spare { pieces: Vec::new(), fewest: 0 });
+
+/// Gives the allocator what has not been used again since the last call. For somebody to call every few seconds, so that a
+/// process at rest does not hold on to what it needed under load.
+pub fn release_spare() {
+    let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
+    let unused = spare.fewest;
+    let released: Vec<Vec<u8>> = spare.pieces.drain(..unused).collect();
+    spare.fewest = spare.pieces.len();
+    drop(spare);
+    drop(released);
+}
 
 /// A vector with room for so many bytes, and in it whatever was there before: who reads into it needs no zeros first.
 pub(crate) fn take(capacity: usize) -> Vec<u8> {
     if capacity >= MIN_BYTES / MIN_USE {
         let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
         let fits = |piece: &Vec<u8>| piece.capacity() >= capacity && piece.capacity() / MIN_USE <= capacity;
-        if let Some(index) = spare.iter().position(fits) {
-            return spare.swap_remove(index);
+        if let Some(index) = spare.pieces.iter().position(fits) {
+            let piece = spare.pieces.swap_remove(index);
+            spare.fewest = spare.fewest.min(spare.pieces.len());
+            return piece;
         }
     }
     Vec::with_capacity(capacity)
@@ -34,8 +54,8 @@ pub(crate) fn give(piece: Vec<u8>) {
         return;
     }
     let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
-    if spare.iter().map(Vec::capacity).sum::<usize>() + piece.capacity() <= MAX_BYTES {
-        spare.push(piece);
+    if spare.pieces.iter().map(Vec::capacity).sum::<usize>() + piece.capacity() <= MAX_BYTES {
+        spare.pieces.push(piece);
     }
 }
 
@@ -43,15 +63,30 @@ pub(crate) fn give(piece: Vec<u8>) {
 mod tests {
     use super::*;
 
+    fn kept() -> usize {
+        SPARE.lock().unwrap_or_else(PoisonError::into_inner).pieces.iter().map(Vec::capacity).sum()
+    }
+
+    // One test: the memory is one for all threads.
     #[test]
-    fn memory_is_used_again_for_what_fits_and_kept_within_the_limit() {
+    fn memory_is_used_again_within_the_limit_and_released_when_nobody_uses_it() {
         for _ in 0..100 {
             give(Vec::with_capacity(1 << 20));
         }
-        let kept: usize = SPARE.lock().unwrap_or_else(PoisonError::into_inner).iter().map(Vec::capacity).sum();
-        assert!(kept <= MAX_BYTES);
+        assert!(kept() <= MAX_BYTES);
         let again = take((1 << 20) - 5);
         assert!(again.capacity() >= (1 << 20) - 5);
         assert!(take(1 << 17).capacity() < 1 << 20);
+
+        give(again);
+        release_spare();
+        let before = kept();
+        assert!(before >= 1 << 20, "what came since the last call stays");
+        let used = take((1 << 20) - 5);
+        give(used);
+        release_spare();
+        assert!((1 << 20..=before).contains(&kept()), "what was used meanwhile stays");
+        release_spare();
+        assert_eq!(kept(), 0);
     }
 }

@@ -1,10 +1,11 @@
-//! The tidy thread: compaction of the store, retention and compaction of the log.
+//! The tidy thread: compaction of the store, retention and compaction of the log, memory that nobody uses.
 
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use beltline_log::Log;
 use beltline_store::Store;
+use beltline_types::release_spare;
 
 use crate::inbox::{Inbox, lock};
 
@@ -55,6 +56,7 @@ impl Tidier {
                     continue;
                 }
             }
+            release_spare();
             for result in [self.store.compact(), self.log.maintain()] {
                 if let Err(error) = result {
                     self.inbox.notice(format!("tidying up failed and is repeated: {error}"));

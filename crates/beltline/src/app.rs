@@ -18,6 +18,11 @@ use crate::{HandlerResult, OnError, Table, Topic, cli};
 /// Partitions of topics and tables that do not say otherwise; the Python face has the same number.
 const DEFAULT_PARTITIONS: u32 = 8;
 
+/// What other processes are told about this one.
+fn holder() -> String {
+    std::env::args().collect::<Vec<_>>().join(" ")
+}
+
 pub(crate) type Step = Box<dyn FnMut(&mut Belt<'_>) -> HandlerResult>;
 
 /// What a handler reads, by its index in the app.
@@ -225,16 +230,29 @@ impl App {
         return false;
     }
 
-    /// Takes the data directory and opens the belt; who only looks takes no part in the group of an app on Kafka.
-    pub(crate) fn open(&self, only_looks: bool) -> Result<Local> {
-        let holder = std::env::args().collect::<Vec<_>>().join(" ");
+    /// Opens the belt to work on it: on its brokers, or in the data directory, which nobody else may hold.
+    pub(crate) fn open(&self) -> Result<Local> {
         #[cfg(feature = "kafka")]
         if let Some(brokers) = &self.brokers {
-            return brokers.open(self, &holder, only_looks);
+            return brokers.open(self, &holder(), false);
         }
-        // A belt in the directory has nobody beside the one who holds it.
-        let _ = only_looks;
-        Local::open(&self.directory, &LocalOptions { sync: self.sync, holder })
+        Local::open(&self.directory, &LocalOptions { sync: self.sync, holder: holder() })
+    }
+
+    /// Opens the belt to look at it or to send, without a part in the group; through the process that holds the data directory,
+    /// if one does.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn visit(&self) -> Result<Local> {
+        match &self.brokers {
+            Some(brokers) => brokers.open(self, &holder(), true),
+            None => crate::kafka::attach(self, holder()),
+        }
+    }
+
+    /// As [`App::open`]: without a Kafka client there is no way in beside the holder of the data directory.
+    #[cfg(not(feature = "kafka"))]
+    pub(crate) fn visit(&self) -> Result<Local> {
+        self.open()
     }
 
     /// The app's command line: `worker`, `send`, `table`, `topics`, `reset`. Ends the process with exit code 2 when the

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use beltline_broker::{Endpoint, Visitor};
 use beltline_env::{Clock, SystemClock};
 use beltline_log::Log;
 use beltline_table::Key;
@@ -23,9 +22,6 @@ const STOP_DEADLINE: Duration = Duration::from_secs(8);
 
 /// Bytes one read of a topic asks for.
 const READ_BYTES: usize = 1 << 20;
-
-/// Bytes sent at a time to another process, below what it takes in one batch.
-const SEND_BYTES: usize = 256 << 10;
 
 #[derive(Parser)]
 #[command(about = "Functions on a never-ending conveyor belt of events.", version)]
@@ -88,7 +84,7 @@ fn work(app: App) -> Result<()> {
     ctrlc::set_handler(on_signal).map_err(|error| {
         Error::new(ErrorKind::Usage, "the process has another handler for Ctrl-C").with_source(error)
     })?;
-    let local = app.open(false)?;
+    let local = app.open()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     eprintln!("beltline {}: {} runs on {}", env!("CARGO_PKG_VERSION"), app.name, app.directory.display());
     let mut runner = Runner::start(app, local, clock)?;
@@ -117,39 +113,16 @@ fn send(app: &App, topic: &str, value: &str, key: Option<&str>) -> Result<()> {
             .map_err(|error| Error::new(ErrorKind::Usage, "the standard input is no text").with_source(error))?,
         value => vec![value.to_owned()],
     };
-    match Endpoint::find(&app.directory) {
-        Some(endpoint) => {
-            let mut visitor = Visitor::connect(&endpoint)?;
-            let known = visitor.topics()?.into_iter().find(|(name, _)| name == topic);
-            let partitions = known.map_or_else(|| visitor.make_topic(topic), |(_, partitions)| Ok(partitions))?;
-            // All are looked at before the first is sent.
-            appends(topic, partitions, &lines, key)?;
-            let mut rest = &lines[..];
-            while !rest.is_empty() {
-                let sizes = rest.iter().scan(0, |sum, line| {
-                    *sum += line.len();
-                    Some(*sum)
-                });
-                let count = sizes.take_while(|sum| *sum <= SEND_BYTES).count().max(1);
-                for append in appends(topic, partitions, &rest[..count], key)? {
-                    visitor.append(&append.target, &append.records)?;
-                }
-                rest = &rest[count..];
-            }
-        }
-        None => {
-            let local = app.open(true)?;
-            let partitions = app.topics.iter().find(|known| &*known.name == topic).map(|known| known.partitions);
-            if local.log.topic(topic)?.is_none() {
-                let partitions = partitions.unwrap_or_else(|| app.table_partitions());
-                local.log.create_topics(&[TopicSpec::new(topic, partitions)])?;
-            }
-            let partitions = local.log.topic(topic)?.map_or(1, |topic| topic.partitions);
-            let appends = appends(topic, partitions, &lines, key)?;
-            local.log.commit(CommitRequest { appends, ..CommitRequest::default() })?;
-            local.log.sync()?;
-        }
+    let local = app.visit()?;
+    let partitions = app.topics.iter().find(|known| &*known.name == topic).map(|known| known.partitions);
+    if local.log.topic(topic)?.is_none() {
+        let partitions = partitions.unwrap_or_else(|| app.table_partitions());
+        local.log.create_topics(&[TopicSpec::new(topic, partitions)])?;
     }
+    let partitions = local.log.topic(topic)?.map_or(1, |topic| topic.partitions);
+    let appends = appends(topic, partitions, &lines, key)?;
+    local.log.commit(CommitRequest { appends, ..CommitRequest::default() })?;
+    local.log.sync()?;
     eprintln!("sent {} to {topic}", lines.len());
     Ok(())
 }
@@ -176,10 +149,11 @@ fn table(mut app: App, name: &str) -> Result<()> {
         let message = format!("there is no table {name}; the app has: {}", app.tables.join(", "));
         Error::new(ErrorKind::NotFound, message)
     })?;
-    let local = app.open(true)?;
+    let local = app.visit()?;
     // Nothing may run: a table is read, not worked on.
     app.handlers.clear();
     app.timers.clear();
+    app.endpoint = None;
     let mut runner = Runner::start(app, local, Arc::new(SystemClock::default()))?;
     while !runner.worker.core.shards_ready() {
         runner.turn()?;
@@ -209,7 +183,7 @@ fn table(mut app: App, name: &str) -> Result<()> {
 }
 
 fn topics(app: &App) -> Result<()> {
-    let local = app.open(true)?;
+    let local = app.visit()?;
     for topic in local.log.topics()? {
         let mut records = 0;
         for partition in 0..topic.partitions {
@@ -222,7 +196,8 @@ fn topics(app: &App) -> Result<()> {
 }
 
 fn reset(app: &App) -> Result<()> {
-    let local = app.open(true)?;
+    // In a data directory nobody else may be; brokers know by themselves whether somebody is in the group.
+    let local = if app.is_on_kafka() { app.visit()? } else { app.open()? };
     local.log.reset_group(&app.name)?;
     local.log.sync()?;
     eprintln!("the positions of {} are forgotten", app.name);

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use beltline_attach::{AttachOptions, Opened};
 use beltline_engine::{Guarantee, StartFrom};
 use beltline_kafka::{KafkaLog, KafkaOptions, StartPolicy};
 use beltline_log::DataDirectory;
@@ -106,6 +107,16 @@ impl Brokers {
         options.replication_factor = self.replication_factor;
         Ok(options)
     }
+}
+
+/// The belt of the data directory for one who looks or sends, whoever holds it.
+///
+/// # Errors
+/// See [`beltline_attach::open`].
+pub(crate) fn attach(app: &App, holder: String) -> Result<Local> {
+    let options = AttachOptions { holder, sync: app.sync, ..AttachOptions::observing(&app.name) };
+    let Opened { log, store_path, place } = beltline_attach::open(&app.directory, options)?;
+    Ok(Local::with_store(log, store_path, place))
 }
 
 fn refused(sentence: String) -> Error {

@@ -31,7 +31,7 @@ impl App {
     /// `DataDirectory` when another process holds the directory or it cannot be used; what brokers say; what declaring
     /// topics and tables says.
     pub fn start(self) -> Result<Running> {
-        let local = self.open(false)?;
+        let local = self.open()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         Ok(Running { runner: Runner::start(self, local, clock)? })
     }

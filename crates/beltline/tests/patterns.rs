@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use beltline::Running;
 use beltline::prelude::*;
-use beltline_broker::{Endpoint, Visitor};
-use beltline_types::{BatchBuilder, TopicPartition};
+use beltline_attach::AttachOptions;
+use beltline_log::Log;
+use beltline_types::{Append, BatchBuilder, CommitRequest, TopicPartition, TopicSpec};
 
 /// Where events came from, and what they were.
 type Seen = Rc<RefCell<Vec<String>>>;
@@ -60,11 +61,12 @@ fn a_pattern_means_no_topic_that_the_app_keeps_for_itself() {
 
 /// Makes a topic from outside of the app, and writes one record.
 fn write_from_outside(directory: &Path, topic: &str, value: &str) {
-    let mut visitor = Visitor::connect(&Endpoint::find(directory).unwrap()).unwrap();
-    visitor.make_topic(topic).unwrap();
+    let log = beltline_attach::open(directory, AttachOptions::observing("outside")).unwrap().log;
+    log.create_topics(&[TopicSpec::new(topic, 1)]).unwrap();
     let mut records = BatchBuilder::default();
     records.push(None, Some(value.as_bytes()), &[], -1);
-    visitor.append(&TopicPartition::new(topic, 0), &records).unwrap();
+    let append = Append { target: TopicPartition::new(topic, 0), records };
+    log.commit(CommitRequest { appends: vec![append], ..CommitRequest::default() }).unwrap();
 }
 
 fn start(directory: &Path, seen: &Seen) -> Running {

@@ -102,7 +102,7 @@ fn commands_say_what_is_wrong_and_what_to_do() {
     let mut child = worker(directory.path());
     let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
     assert!(said.any(|line| line.unwrap().contains("runs on")), "the worker did not start");
-    let output = run(directory.path(), &["topics"]);
+    let output = run(directory.path(), &["reset"]);
     let message = String::from_utf8_lossy(&output.stderr);
     assert!(message.contains(&format!("process {}", child.id())), "{message}");
     assert!(message.contains("stop it first"), "{message}");
@@ -113,15 +113,19 @@ fn commands_say_what_is_wrong_and_what_to_do() {
 }
 
 #[test]
-fn a_second_terminal_sends_while_the_worker_runs() {
+fn a_second_terminal_sends_and_looks_while_the_worker_runs() {
     let directory = tempfile::tempdir().unwrap();
     let mut child = worker(directory.path());
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap().starts_with("kafka endpoint 127.0.0.1:")), "the worker listens");
     let sent = run(directory.path(), &["send", "lines", "\"one two two\""]);
     assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
-    pause(500);
+    let expected = [("one".to_owned(), 1), ("two".to_owned(), 2)];
+    // The worker commits when it is time.
+    assert!((0..100).any(|_| table(directory.path()) == expected), "{:?}", table(directory.path()));
+    let topics = String::from_utf8(run(directory.path(), &["topics"]).stdout).unwrap();
+    assert!(topics.contains("lines\t8 partitions\t1 records"), "{topics}");
     signal(&child, "-TERM");
     assert!(child.wait().unwrap().success());
-    assert_eq!(table(directory.path()), [("one".to_owned(), 1), ("two".to_owned(), 2)]);
+    assert_eq!(table(directory.path()), expected);
 }

@@ -7,7 +7,7 @@ import contextlib
 import logging
 from collections import Counter, deque
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mode.proxy import ServiceProxy
 
@@ -27,10 +27,12 @@ from beltline.topics import Topic
 
 from .declarations import Declarations
 from .discovery import discover_modules, modules_to_search
-from .service import AppService
-from .session import BeltSession
 from .signals import AppSignals
 from .sources import import_object, settings_of
+
+if TYPE_CHECKING:
+    from .service import AppService
+    from .session import BeltSession
 
 __all__ = ["App"]
 
@@ -215,7 +217,7 @@ class App(Declarations, AppSignals, ServiceProxy):
         Args:
             memory: Keep nothing; None is what the setting ``broker`` says.
             manual_clock: Time stands still until ``session.advance(seconds)``.
-            observe: On Kafka, look without being a member of the group.
+            observe: Look or send without being a member of the group, and without listening for others.
             patience: On Kafka, wait long for brokers, see `BeltSession`.
 
         Raises:
@@ -224,6 +226,9 @@ class App(Declarations, AppSignals, ServiceProxy):
         if self._session is not None and self._is_test:
             self.close_belt(0.1)
         if self._session is None:
+            # Not every command that needs the app opens its belt.
+            from .session import BeltSession
+
             self._session = BeltSession(
                 self, memory=memory, manual_clock=manual_clock, observe=observe, patience=patience
             )
@@ -289,6 +294,8 @@ class App(Declarations, AppSignals, ServiceProxy):
     @property
     def _service(self) -> AppService:
         if self._app_service is None:
+            from .service import AppService
+
             self._app_service = AppService(self, loop=self._loop)
         return self._app_service
 

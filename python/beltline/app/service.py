@@ -74,7 +74,6 @@ class AppService(Service):
                     session.check_partitions()
             session.require_topics()
             session.start()
-            session.serve()
             if self._health is not None:
                 self._health.look()
         except BaseException:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
@@ -15,7 +14,7 @@ from beltline.sending import FutureMessage
 from beltline.serializers import Codec
 from beltline.serializers.serde import is_raw
 from beltline.services import Clock, ManualClock, SystemClock
-from beltline.settings.endpoint import endpoint_options, must_listen
+from beltline.settings.endpoint import sharing
 from beltline.settings.librdkafka import kafka_options
 from beltline.topic_options import MissingTopic, can_be_created_elsewhere, missing_topics, options_of
 from beltline.types import TP
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
     from .base import App
 
 __all__ = ["BeltSession"]
-
-logger = logging.getLogger(__name__)
 
 #: Who sends without a pause lets the event loop run this often.
 BREATH_S: Final = 0.002
@@ -78,7 +75,7 @@ class BeltSession:
             app: Its settings say where and how.
             memory: Keep nothing; None is what the setting ``broker`` says.
             manual_clock: Time stands still until `advance`; only in memory.
-            observe: On Kafka, read without being a member of the group, and move no position of it.
+            observe: Read without being a member of the group, move no position of it, and do not listen.
             patience: On Kafka, wait for brokers as long as the setting ``broker_start_timeout`` says; called
                 now and then with the addresses that do not answer, False ends the wait.
 
@@ -107,13 +104,13 @@ class BeltSession:
         if brokers is not None and patience is not None:
             wait_ms = round(conf.broker_start_timeout * 1000)
             brokers |= {"beltline.connect_timeout_ms": wait_ms, "beltline.patience": patience}
-        self.shares = conf.endpoint and not (in_memory or self.is_kafka or observe)
+        self.shares = (conf.endpoint or observe) and not (in_memory or self.is_kafka)
         self.belt.open(
             directory=None if in_memory else str(conf.datadir),
             sync=cast(Literal["always", "interval", "never"], conf.sync),
             sync_interval_ms=round(conf.sync_interval * 1000),
             manual_clock=manual_clock,
-            endpoint=endpoint_options(conf) | {"must_listen": must_listen(conf)} if self.shares else None,
+            endpoint=sharing(conf, observe) if self.shares else None,
             kafka=brokers,
         )
         self.clock: Clock = ManualClock() if manual_clock else SystemClock()
@@ -122,7 +119,6 @@ class BeltSession:
         self._partitioner = conf.producer_partitioner
         self.may_create = conf.topic_allow_declare
         self.started = False
-        self._endpoint: str | None = None
         self._missing: list[MissingTopic] | None = None
         self._attached: set[str] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -203,7 +199,7 @@ class BeltSession:
     @property
     def endpoint(self) -> str | None:
         """Host and port where the log is reached by Kafka's protocol; None when it is not."""
-        return self.belt.endpoint()[0] if self.shares else self._endpoint
+        return self.belt.endpoint()[0]
 
     @property
     def holder(self) -> str | None:
@@ -214,23 +210,6 @@ class BeltSession:
     def has_members(self) -> bool:
         """Whether what is read here is shared with others in a group."""
         return self.is_kafka or self.shares
-
-    def serve(self) -> None:
-        """Listen for other processes and for Kafka's tools, where the settings want it and opening has not done so.
-
-        Raises:
-            ImproperlyConfigured: The port that the settings name is taken, or who may connect is said badly.
-        """
-        conf = self.app.conf
-        if self.shares or not conf.endpoint or conf.is_memory or conf.is_kafka or self.endpoint is not None:
-            return
-        try:
-            self._endpoint = self.belt.serve(**endpoint_options(conf))
-        except ImproperlyConfigured as error:
-            if must_listen(conf):
-                raise
-            # A machine that gives no port at all; the app itself needs none.
-            logger.warning("nobody can reach this app from outside: %s", error)
 
     def changelogs(self) -> dict[str, str]:
         """Return the changelogs and the tables that they belong to."""

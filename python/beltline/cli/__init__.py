@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+# As `typing` has it, without what importing `typing` costs.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .custom import AppCommand, Command, argument, call_command, option
 
 __all__ = ["AppCommand", "Command", "argument", "call_command", "option"]

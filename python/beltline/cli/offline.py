@@ -1,4 +1,4 @@
-"""Opens the data directory for a command that needs it for a moment, without running the app."""
+"""Opens the app's log for a command that needs it for a moment, without running the app."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from beltline._native import Endpoint
 from beltline.exceptions import DataDirectoryError
 
 from .errors import CommandError
@@ -16,7 +15,7 @@ from .errors import CommandError
 if TYPE_CHECKING:
     from beltline.app import App
 
-__all__ = ["close", "endpoint_of", "opened", "run"]
+__all__ = ["close", "opened", "run"]
 
 #: A commit of one command's work may take so long.
 COMMIT_S = 30.0
@@ -27,16 +26,12 @@ def run(coroutine: Any) -> Any:
     return asyncio.run(coroutine)
 
 
-def endpoint_of(app: App) -> Endpoint | None:
-    """Return where the process that holds the app's data directory is reached; None when it is free for us to take."""
-    if app.conf.is_memory or app.conf.is_kafka:
-        return None
-    return Endpoint.find(str(app.conf.datadir))
-
-
 @asynccontextmanager
 async def opened(app: App, *, with_tables: bool = False, start: bool = True) -> AsyncIterator[Any]:
-    """Hold the app's data directory during a block; what was sent is committed at its end.
+    """Open the app's log during a block; what was sent is committed at its end.
+
+    A data directory that nobody has is held meanwhile; where another process holds it and listens, the log is reached
+    through that process.
 
     Args:
         app: Nothing of it runs: no agent, no timer.
@@ -47,7 +42,7 @@ async def opened(app: App, *, with_tables: bool = False, start: bool = True) -> 
         The session, see `beltline.app.session`.
 
     Raises:
-        CommandError: Another process holds the directory, or there is none.
+        CommandError: Another process holds the directory and does not listen, or there is none.
     """
     is_embedded = not app.conf.is_memory and not app.conf.is_kafka
     if is_embedded and not Path(app.conf.datadir).is_dir() and not start:
@@ -81,5 +76,5 @@ def close(app: App) -> None:
 def refusal(error: DataDirectoryError) -> tuple[str, str]:
     """Return why a data directory cannot be used, and what to do about it."""
     text = str(error)
-    cure = "it does not listen for other processes; is its setting `endpoint` off?" if "in use by" in text else ""
-    return text, cure
+    is_deaf = "in use by" in text and "has not answered" not in text
+    return text, "it does not listen for other processes; is its setting `endpoint` off?" if is_deaf else ""

@@ -8,7 +8,6 @@ import pickle
 import warnings
 import zlib
 from functools import reduce
-from importlib import metadata
 from typing import Any, Final
 
 from beltline.exceptions import ImproperlyConfigured, SecurityWarning
@@ -160,6 +159,8 @@ def register(name: str, codec: Codec) -> None:
 
 def installed_codec(name: str) -> Codec | None:
     """Return a codec that an installed package offers, and make it known."""
+    from importlib import metadata
+
     for group in ENTRY_POINT_GROUPS:
         for entry in metadata.entry_points(group=group, name=name):
             offered = entry.load()

@@ -9,7 +9,7 @@ from beltline.exceptions import ImproperlyConfigured
 if TYPE_CHECKING:
     from . import Settings
 
-__all__ = ["endpoint_options", "must_listen"]
+__all__ = ["endpoint_options", "sharing"]
 
 #: Whoever sets one of these wants others to reach the app, and is told when they cannot.
 SECURITY: Final = (
@@ -26,8 +26,13 @@ def must_listen(conf: Settings) -> bool:
     return conf.endpoint_port != 0 or any(conf.was_given(name) for name in SECURITY)
 
 
+def sharing(conf: Settings, observe: bool) -> dict[str, Any]:
+    """Return how a data directory is shared, the argument `endpoint` of `Belt.open`; who observes listens never."""
+    return {"observe": True} if observe else endpoint_options(conf) | {"must_listen": must_listen(conf)}
+
+
 def endpoint_options(conf: Settings) -> dict[str, Any]:
-    """Return the arguments of `Belt.serve`.
+    """Return how the endpoint listens.
 
     Raises:
         ImproperlyConfigured: A certificate without its key, or a key without its certificate.

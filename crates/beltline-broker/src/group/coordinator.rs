@@ -55,6 +55,18 @@ impl Coordinator {
         Coordinator { groups: BTreeMap::new(), limits }
     }
 
+    /// With small limits, for tests and the simulation.
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Coordinator {
+        Coordinator::new(GroupLimits {
+            min_session_timeout: Duration::from_secs(6),
+            max_session_timeout: Duration::from_secs(60),
+            gather: Duration::from_millis(200),
+            max_groups: 10,
+            max_members: 10,
+        })
+    }
+
     /// Joins a group; the answer comes now or later, under `ticket`.
     pub(crate) fn join(&mut self, request: &JoinRequest, ticket: Ticket, now: Duration) -> Replies {
         let mut replies = self.tick(now);

@@ -9,16 +9,6 @@ use super::*;
 const SESSION: Duration = Duration::from_secs(10);
 const REBALANCE: Duration = Duration::from_secs(20);
 
-fn coordinator() -> Coordinator {
-    Coordinator::new(GroupLimits {
-        min_session_timeout: Duration::from_secs(6),
-        max_session_timeout: Duration::from_secs(60),
-        gather: Duration::from_millis(200),
-        max_groups: 10,
-        max_members: 10,
-    })
-}
-
 #[derive(Clone, Debug)]
 enum Doing {
     Nothing,
@@ -58,7 +48,7 @@ impl World {
             is_alive: false,
         };
         World {
-            groups: coordinator(),
+            groups: Coordinator::for_tests(),
             now: Duration::ZERO,
             clients: (0..clients).map(client).collect(),
             tickets: 0,

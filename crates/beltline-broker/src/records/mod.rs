@@ -12,7 +12,7 @@ mod tests;
 mod varint;
 mod write;
 
-pub use read::{Producer, ReadBatch, Refused, read_batch, read_stored};
+pub use read::{Producer, ReadBatch, Refused, read_batch};
 pub use write::write_batches;
 
 /// Bytes before the length field's own count begins: base offset and length.

@@ -1,6 +1,6 @@
 //! A produced batch, checked and turned into the log's form.
 
-use beltline_types::{BatchBuilder, Offset, encode_headers};
+use beltline_types::{BatchBuilder, encode_headers};
 
 use super::{CHECKED_FROM, HEAD, MAGIC, PREFIX, compression, varint};
 
@@ -91,38 +91,13 @@ pub fn read_batch(bytes: &[u8], max_bytes: usize, max_uncompressed_bytes: usize)
     })
 }
 
-/// Reads what [`super::write_batches`] has written: whole batches, then perhaps a part of one. Gives the records one after
-/// another, without the gaps between their offsets, and the offset to read on from.
-///
-/// # Errors
-/// `Corrupt` when a checksum is wrong or lengths do not agree.
-pub fn read_stored(mut bytes: &[u8], from: Offset) -> Result<(BatchBuilder, Offset), Refused> {
-    let (mut builder, mut next) = (BatchBuilder::default(), from);
-    while bytes.len() >= HEAD {
-        let length = usize::try_from(i32_at(bytes, 8)).map_err(|_| Refused::Corrupt)?.saturating_add(PREFIX);
-        let Some((batch, rest)) = bytes.split_at_checked(length) else { break };
-        if length < HEAD || crc32c::crc32c(&batch[CHECKED_FROM..]) != i32_at(batch, 17) as u32 {
-            return Err(Refused::Corrupt);
-        }
-        let mut records = &batch[HEAD..];
-        let mut headers: Vec<(&str, Option<&[u8]>)> = Vec::new();
-        for _ in 0..i32_at(batch, 57) {
-            let record = varint::take_bytes(&mut records).flatten().ok_or(Refused::Corrupt)?;
-            read_record(record, None, i64_at(batch, 27), &mut headers, &mut builder).ok_or(Refused::Corrupt)?;
-        }
-        next = i64_at(batch, 0) + Offset::from(i32_at(batch, 23)) + 1;
-        bytes = rest;
-    }
-    Ok((builder, next))
-}
-
 fn read_records(mut bytes: &[u8], count: i32, base_timestamp: i64) -> Result<BatchBuilder, Refused> {
     let mut builder = BatchBuilder::default();
     let mut headers: Vec<(&str, Option<&[u8]>)> = Vec::new();
     for index in 0..count {
         let record = varint::take_bytes(&mut bytes).flatten();
         record
-            .and_then(|record| read_record(record, Some(index), base_timestamp, &mut headers, &mut builder))
+            .and_then(|record| read_record(record, index, base_timestamp, &mut headers, &mut builder))
             .ok_or(Refused::Invalid("a record makes no sense"))?;
     }
     if bytes.is_empty() { Ok(builder) } else { Err(Refused::Invalid("bytes lie behind the last record")) }
@@ -130,7 +105,7 @@ fn read_records(mut bytes: &[u8], count: i32, base_timestamp: i64) -> Result<Bat
 
 fn read_record<'a>(
     mut record: &'a [u8],
-    index: Option<i32>,
+    index: i32,
     base_timestamp: i64,
     headers: &mut Vec<(&'a str, Option<&'a [u8]>)>,
     builder: &mut BatchBuilder,
@@ -139,7 +114,7 @@ fn read_record<'a>(
     record = rest;
     let timestamp = base_timestamp.checked_add(varint::take(&mut record)?)?;
     let delta = varint::take(&mut record)?;
-    if index.is_some_and(|index| delta != i64::from(index)) {
+    if delta != i64::from(index) {
         return None;
     }
     let key = varint::take_bytes(&mut record)?;

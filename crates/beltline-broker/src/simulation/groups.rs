@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::network::Network;
 use super::seeds;
-use crate::group::{Answer, Coordinator, Denied, GroupLimits, JoinRequest, Joined, Membership, Synced, Ticket};
+use crate::group::{Answer, Coordinator, Denied, JoinRequest, Joined, Membership, Synced, Ticket};
 
 const CLIENTS: usize = 4;
 const PARTITIONS: usize = 6;
@@ -97,16 +97,6 @@ struct World {
     knows_first: bool,
 }
 
-fn coordinator() -> Coordinator {
-    Coordinator::new(GroupLimits {
-        min_session_timeout: Duration::from_secs(6),
-        max_session_timeout: Duration::from_secs(60),
-        gather: Duration::from_millis(200),
-        max_groups: 10,
-        max_members: 10,
-    })
-}
-
 impl World {
     fn new(seed: u64) -> World {
         let mut random = SeededRandom::new(seed);
@@ -114,7 +104,7 @@ impl World {
         World {
             random,
             now: Duration::ZERO,
-            coordinator: coordinator(),
+            coordinator: Coordinator::for_tests(),
             restarts: 0,
             network: Network::new(),
             clients: (0..CLIENTS).map(|_| Client::new()).collect(),
@@ -372,7 +362,7 @@ impl World {
             }
             _ => {
                 // The endpoint's process: connections break, offsets stay.
-                self.coordinator = coordinator();
+                self.coordinator = Coordinator::for_tests();
                 self.waiting.clear();
                 self.restarts += 1;
             }

@@ -6,13 +6,14 @@
 //! - `stop`: `StopIteration` re-used from event to event
 //! - `slots`: attributes written by their offset; `construct`: calls of classes that do that
 //! - `context`: the context variable that says which stream the running task works on; `thread`: which thread runs
-//! - `leave`: the end of the process at once
+//! - `leave`: the end of the process at once; `memory`: what the allocator keeps is given back
 
 pub mod construct;
 pub mod context;
 pub mod guarded;
 pub mod leave;
 pub mod mapping;
+pub mod memory;
 pub mod numbers;
 mod slot;
 pub mod slots;

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
-from typing import Any
-
 import click
 
 from beltline.cli.errors import CommandError
-from beltline.cli.offline import opened, run
+from beltline.cli.lone import become
 from beltline.cli.state import State
+from beltline.settings.endpoint import endpoint_options
+from beltline.topic_options import options_of
 
 __all__ = ["command"]
 
@@ -21,39 +19,24 @@ __all__ = ["command"]
 def command(state: State, /, port: int | None) -> None:
     """Let other processes reach the log by Kafka's protocol, until Ctrl-C.
 
-    The app's topics are made if they do not exist; nothing of the app runs.
-    """
-    run(serve(state, port))
-
-
-async def serve(state: State, port: int | None) -> None:
-    """Hold the data directory and listen.
-
-    Raises:
-        CommandError: The log is not a durable one of this machine, or the port is taken.
+    The app's topics are made if they do not exist, unless the setting topic_allow_declare is off; nothing of the app
+    runs.
     """
     app = state.app
-    if app.conf.is_memory or app.conf.is_kafka:
-        raise CommandError(f"broker={app.conf.broker!r} has no log in a data directory", "take broker='embedded://'")
-    app.conf.set("endpoint", True)
+    conf = app.conf
+    if conf.is_memory or conf.is_kafka:
+        raise CommandError(f"broker={conf.broker!r} has no log in a data directory", "take broker='embedded://'")
     if port is not None:
-        app.conf.set("endpoint_port", port)
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    async with opened(app) as session:
-        declare_topics(app, session)
-        session.serve()
-        if session.endpoint is None:
-            raise CommandError("this machine gives no port")
-        click.echo(f"kafka endpoint {session.endpoint}")
-        await stop.wait()
-
-
-def declare_topics(app: Any, session: Any) -> None:
-    """Make the topics that the app would make, for clients to find."""
-    for topic in app.topics.values():
-        session.declare(topic)
-    for table in app.tables.values():
-        session.declare(table.changelog_topic)
+        conf.set("endpoint_port", port)
+    described = [*app.topics.values(), *(table.changelog_topic for table in app.tables.values())]
+    wanted = {name: app.topics.get(name, topic) for topic in described for name in topic.topics}
+    topics = [
+        (name, topic.partitions or conf.topic_partitions, tuple(options_of(topic))) for name, topic in wanted.items()
+    ]
+    become(
+        directory=str(conf.datadir),
+        sync=conf.sync,
+        sync_interval_ms=round(conf.sync_interval * 1000),
+        topics=topics if conf.topic_allow_declare else [],
+        endpoint=endpoint_options(conf),
+    )

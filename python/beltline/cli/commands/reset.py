@@ -40,7 +40,9 @@ async def reset(state: State) -> None:
             f"stop the workers and remove {Path(app.conf.datadir).absolute()}; the next start rebuilds them",
         )
     store = Path(app.conf.datadir) / STORE_FOLDER
-    async with opened(app, start=False):
+    async with opened(app, start=False) as session:
+        if session.holder is not None:
+            raise CommandError(f"the data directory is in use by {session.holder}", "stop it first")
         try:
             shutil.rmtree(store)
         except FileNotFoundError:

@@ -7,23 +7,25 @@ import json
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from beltline.cli.custom import AppCommand
 from beltline.cli.entities import find_entity
 from beltline.cli.errors import CommandError
-from beltline.cli.offline import run
+from beltline.cli.offline import opened, run
 from beltline.cli.output import print_json
 from beltline.cli.state import State
-from beltline.cli.ways import way_in
 from beltline.exceptions import DecodeError, ImproperlyConfigured
 
 if TYPE_CHECKING:
     from beltline.topics import Topic
 
 __all__ = ["command"]
+
+#: So many are committed together where nothing is to lie between them.
+MAX_UNCOMMITTED: Final = 1000
 
 
 @click.command("send", epilog='Example: beltline -A shop send orders \'{"customer": "ada", "amount": 1200}\' -k ada')
@@ -73,16 +75,29 @@ async def send(
         raise CommandError("broker='memory://' keeps nothing, so nobody would see it", "give the app a data directory")
     helper = AppCommand(state)
     pairs = header_pairs(headers)
-    async with way_in(app) as way:
-        topic = find_entity(app, entity, known=way.topics(), create=create)
+    async with opened(app) as session:
+        topic = find_entity(app, entity, known=dict(session.belt.topics()), create=create)
         with sendable(topic):
             raw_key = encoded(key, topic.key_serde, helper, key_type, key_serializer)
             raw_value = encoded(value, topic.value_serde, helper, value_type, value_serializer)
-        for index in range(repeat):
-            if index and max_latency:
+        sent = []
+        for number in range(1, repeat + 1):
+            receipt = await topic.send(
+                key=raw_key,
+                value=raw_value,
+                partition=partition,
+                headers=pairs,
+                key_serializer="raw",
+                value_serializer="raw",
+            )
+            sent.append(receipt)
+            if max_latency or number == repeat or len(sent) == MAX_UNCOMMITTED:
+                session.belt.request_commit()
+                for receipt in sent:
+                    print_json((await receipt)._asdict())
+                sent.clear()
+            if max_latency and number < repeat:
                 await asyncio.sleep(random.uniform(min_latency, max_latency))
-            metadata = await way.send(topic, raw_key, raw_value, partition, pairs)
-            print_json(metadata._asdict())
 
 
 @contextmanager

@@ -8,10 +8,9 @@ import click
 
 from beltline.cli.entities import find_table
 from beltline.cli.errors import CommandError
-from beltline.cli.offline import endpoint_of, opened, run
+from beltline.cli.offline import opened, run
 from beltline.cli.output import print_json, print_rows
 from beltline.cli.state import State
-from beltline.cli.ways import copied
 
 __all__ = ["command"]
 
@@ -28,14 +27,12 @@ def command(state: State, /, name: str, key: str | None, limit: int | None, as_j
 
 
 async def show(state: State, name: str, key: str | None, limit: int | None, as_json: bool) -> None:
-    """Print the table, from its changelog where another process holds the data directory."""
+    """Print the table as it is committed."""
     app = state.app
     if app.conf.is_memory:
         raise CommandError("broker='memory://' keeps nothing, so there is nothing to show")
     table = find_table(app, name)
-    endpoint = endpoint_of(app)
-    way = opened(app, with_tables=True) if endpoint is None else copied(app, table, endpoint)
-    async with way:
+    async with opened(app, with_tables=True):
         rows: list[tuple[Any, Any]] = list(table.items_in())
     if key is not None:
         rows = [row for row in rows if str(row[0]) == key]

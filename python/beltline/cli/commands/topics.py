@@ -10,7 +10,7 @@ import click
 
 from beltline.app.fitting import misfits
 from beltline.cli.entities import declared_topics
-from beltline.cli.offline import close, endpoint_of, opened, run
+from beltline.cli.offline import close, opened, run
 from beltline.cli.output import print_json, print_rows
 from beltline.cli.state import State
 from beltline.topic_options import options_of
@@ -64,13 +64,15 @@ def apply_command(state: State, /, as_json: bool) -> None:
 
 
 async def show(state: State, as_json: bool) -> None:
-    """Print the topics, as the process says that holds the data directory, or while holding it."""
+    """Print the topics."""
     app = state.app
     there = await existing(app)
     declared = {name: topic.partitions or app.conf.topic_partitions for name, topic in declared_topics(app).items()}
     changelogs = {table.changelog_topic.get_topic_name(): name for name, table in app.tables.items()}
     rows = []
-    for name in sorted({*there, *declared, *changelogs}):
+    # Names like these are those of brokers for themselves.
+    shown = {name for name in there if not name.startswith("__")}
+    for name in sorted({*shown, *declared, *changelogs}):
         partitions = there.get(name, declared.get(name, app.conf.topic_partitions))
         state_text = "in the log" if name in there else "not yet created"
         use = (
@@ -83,10 +85,7 @@ async def show(state: State, as_json: bool) -> None:
 
 
 async def existing(app: App) -> dict[str, int]:
-    """Return the topics of the log with their partitions; the process says so that holds the data directory."""
-    endpoint = endpoint_of(app)
-    if endpoint is not None:
-        return dict(endpoint.topics())
+    """Return the topics of the log with their partitions."""
     if app.conf.is_memory or not (app.conf.is_kafka or Path(app.conf.datadir).is_dir()):
         return {}
     async with opened(app, start=False) as session:
