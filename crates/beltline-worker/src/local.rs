@@ -34,8 +34,10 @@ pub struct Local {
     store: Store,
     clock: Arc<dyn Clock>,
     directory: Option<DataDirectory>,
-    /// What opening had to repair, for the operator.
+    /// What opening had to repair, or whose log it is, for the operator.
     notice: Option<String>,
+    /// Dropped when the last commit is written.
+    guest: Option<Box<dyn Send + Sync>>,
 }
 
 impl Local {
@@ -51,7 +53,7 @@ impl Local {
         let log = EmbeddedLog::open(&directory.log_path(), log_options, clock.clone())?;
         let store = Store::new(Arc::new(RealFiles), directory.store_path(), StoreOptions::default());
         let notice = log.notice().map(str::to_owned);
-        Ok(Local { log: Arc::new(log), store, clock, directory: Some(directory), notice })
+        Ok(Local { log: Arc::new(log), store, clock, directory: Some(directory), notice, guest: None })
     }
 
     /// Keeps everything in memory until the worker is dropped.
@@ -61,20 +63,29 @@ impl Local {
     pub fn in_memory(clock: Arc<dyn Clock>) -> Result<Local> {
         let log = EmbeddedLog::in_memory(clock.clone())?;
         let store = Store::new(Arc::new(MemoryFiles::default()), PathBuf::from("tables"), StoreOptions::default());
-        Ok(Local { log: Arc::new(log), store, clock, directory: None, notice: None })
+        Ok(Local { log: Arc::new(log), store, clock, directory: None, notice: None, guest: None })
     }
 
     /// A worker's place on this machine, for a log that is kept elsewhere: here are only copies of its tables.
     pub fn with_log(log: Arc<dyn Log>, directory: DataDirectory) -> Local {
         let store = Store::new(Arc::new(RealFiles), directory.store_path(), StoreOptions::default());
         let clock = Arc::new(SystemClock::default());
-        Local { log, store, clock, directory: Some(directory), notice: None }
+        Local { log, store, clock, directory: Some(directory), notice: None, guest: None }
     }
 
     /// A log that several processes share, with this one's tables at `store_path`; `place` is held while they are used.
     pub fn with_store(log: Arc<dyn Log>, store_path: PathBuf, place: Option<DataDirectory>) -> Local {
         let store = Store::new(Arc::new(RealFiles), store_path, StoreOptions::default());
-        Local { log, store, clock: Arc::new(SystemClock::default()), directory: place, notice: None }
+        Local { log, store, clock: Arc::new(SystemClock::default()), directory: place, notice: None, guest: None }
+    }
+
+    /// Something that uses the log until the last commit is written, see [`Worker::accompany`], and a sentence about it for the
+    /// operator.
+    #[must_use]
+    pub fn accompanied(mut self, guest: Box<dyn Send + Sync>, notice: Option<String>) -> Local {
+        self.guest = Some(guest);
+        self.notice = notice.or(self.notice);
+        self
     }
 
     /// Makes the worker, which holds the directory from now on.
@@ -82,10 +93,13 @@ impl Local {
     /// # Errors
     /// See [`Worker::open`].
     pub fn into_worker(self, options: CoreOptions, waker: Waker) -> Result<Worker> {
-        let Local { log, store, clock, directory, notice } = self;
+        let Local { log, store, clock, directory, notice, guest } = self;
         let mut worker = Worker::open(Core::new(options), log, store, clock, waker)?;
         worker.hold(directory);
         worker.tell(notice);
+        if let Some(guest) = guest {
+            worker.accompany(guest);
+        }
         Ok(worker)
     }
 }

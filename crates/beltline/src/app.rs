@@ -116,7 +116,8 @@ impl App {
     }
 
     /// Port on 127.0.0.1 where other processes and Kafka's tools reach the log while the app runs: 0, the default, takes
-    /// a free one, `None` does not listen.
+    /// a free one, `None` does not listen. Workers of one data directory share its partitions by it, whether they are
+    /// written in Rust or in Python; without it the first one has the directory for itself.
     pub fn endpoint(&mut self, port: Option<u16>) -> &mut Self {
         self.endpoint = port;
         self
@@ -230,12 +231,24 @@ impl App {
         return false;
     }
 
-    /// Opens the belt to work on it: on its brokers, or in the data directory, which nobody else may hold.
+    /// Opens the belt to work on it: on its brokers, or in the data directory, which others share that come by its endpoint.
+    #[cfg(feature = "kafka")]
     pub(crate) fn open(&self) -> Result<Local> {
-        #[cfg(feature = "kafka")]
-        if let Some(brokers) = &self.brokers {
-            return brokers.open(self, &holder(), false);
+        match (&self.brokers, self.endpoint) {
+            (Some(brokers), _) => brokers.open(self, &holder(), false),
+            (None, Some(port)) => crate::kafka::share(self, holder(), port),
+            (None, None) => self.hold(),
         }
+    }
+
+    /// As [`App::hold`]: without a Kafka client nobody can share.
+    #[cfg(not(feature = "kafka"))]
+    pub(crate) fn open(&self) -> Result<Local> {
+        self.hold()
+    }
+
+    /// Opens the belt in the data directory, which nobody else may hold.
+    pub(crate) fn hold(&self) -> Result<Local> {
         Local::open(&self.directory, &LocalOptions { sync: self.sync, holder: holder() })
     }
 

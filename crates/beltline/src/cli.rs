@@ -197,7 +197,7 @@ fn topics(app: &App) -> Result<()> {
 
 fn reset(app: &App) -> Result<()> {
     // In a data directory nobody else may be; brokers know by themselves whether somebody is in the group.
-    let local = if app.is_on_kafka() { app.visit()? } else { app.open()? };
+    let local = if app.is_on_kafka() { app.visit()? } else { app.hold()? };
     local.log.reset_group(&app.name)?;
     local.log.sync()?;
     eprintln!("the positions of {} are forgotten", app.name);

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use beltline_attach::{AttachOptions, Opened};
+use beltline_attach::{AttachOptions, Closing, Opened};
 use beltline_engine::{Guarantee, StartFrom};
 use beltline_kafka::{KafkaLog, KafkaOptions, StartPolicy};
 use beltline_log::DataDirectory;
@@ -95,18 +95,40 @@ impl Brokers {
             return Err(refused("the option bootstrap.servers: name the brokers with App::broker".into()));
         }
         options.bootstrap_servers = servers(&self.url)?;
-        options.guarantee = match app.core.guarantee {
-            Guarantee::AtLeastOnce => beltline_kafka::Guarantee::AtLeastOnce,
-            Guarantee::ExactlyOnce => beltline_kafka::Guarantee::ExactlyOnce,
-        };
-        options.start = match app.core.start {
-            StartFrom::Earliest => StartPolicy::Earliest,
-            StartFrom::Latest => StartPolicy::Latest,
-        };
+        promise(app, &mut options);
         options.tokens.clone_from(&self.tokens);
         options.replication_factor = self.replication_factor;
         Ok(options)
     }
+}
+
+/// What an app promises, in the Kafka client's words.
+fn promise(app: &App, options: &mut KafkaOptions) {
+    options.guarantee = match app.core.guarantee {
+        Guarantee::AtLeastOnce => beltline_kafka::Guarantee::AtLeastOnce,
+        Guarantee::ExactlyOnce => beltline_kafka::Guarantee::ExactlyOnce,
+    };
+    options.start = match app.core.start {
+        StartFrom::Earliest => StartPolicy::Earliest,
+        StartFrom::Latest => StartPolicy::Latest,
+    };
+}
+
+/// The belt of the data directory for one who works on it: held here and served at `port`, or shared with its holder.
+///
+/// # Errors
+/// See [`beltline_attach::open`].
+pub(crate) fn share(app: &App, holder: String, port: u16) -> Result<Local> {
+    let mut options = AttachOptions { holder, sync: app.sync, ..AttachOptions::new(&app.name) };
+    options.endpoint.address.set_port(port);
+    options.must_listen = port != 0;
+    promise(app, &mut options.kafka);
+    let Opened { log, store_path, place } = beltline_attach::open(&app.directory, options)?;
+    let notice = match log.holder() {
+        Some(holder) => Some(format!("the data directory is held by {holder}; attached to it")),
+        None => log.address().map(|address| format!("kafka endpoint {address}")),
+    };
+    Ok(Local::with_store(log.clone(), store_path, place).accompanied(Box::new(Closing(log)), notice))
 }
 
 /// The belt of the data directory for one who looks or sends, whoever holds it.

@@ -47,6 +47,8 @@ mod pattern;
 mod policy;
 mod runner;
 mod running;
+#[cfg(not(feature = "kafka"))]
+mod serving;
 mod table;
 pub mod testing;
 mod topic;

@@ -1,10 +1,8 @@
 //! Turning the engine: events to handlers, failures to policies, time to timers.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use beltline_broker::{BrokerOptions, Endpoint};
 use beltline_engine::{Core, Next, SubscriptionId, TableSpec, Ticket, TopicId};
 use beltline_env::Clock;
 use beltline_table::ValueForm;
@@ -93,8 +91,10 @@ impl Runner {
         let timers = timers.collect();
         worker.start()?;
         patterns.survey(&mut worker, is_on_kafka)?;
+        // With a Kafka client the log itself is shared and served, see `App::open`.
+        #[cfg(not(feature = "kafka"))]
         if !is_on_kafka {
-            serve(&mut worker, &mut shared, app.endpoint)?;
+            crate::serving::serve(&mut worker, &mut shared.notices, app.endpoint)?;
         }
         Ok(Runner { worker, shared, handlers, timers, patterns, clock, stopping: false })
     }
@@ -259,25 +259,5 @@ fn run_step(step: &mut Step, core: &mut Core, shared: &mut Shared, ticket: Optio
     match shared.pending.take() {
         Some(error) => Err(error.into()),
         None => Ok(()),
-    }
-}
-
-/// Listens for other processes where there is a data directory for them to look into.
-fn serve(worker: &mut Worker, shared: &mut Shared, port: Option<u16>) -> Result<()> {
-    let (Some(port), Some(directory)) = (port, worker.directory().map(Path::to_owned)) else { return Ok(()) };
-    let mut options = BrokerOptions::default();
-    options.address.set_port(port);
-    match Endpoint::serve(worker.log().clone(), worker.clock().clone(), options, Some(&directory)) {
-        Ok(serving) => {
-            shared.notices.push(format!("kafka endpoint {}", serving.address()));
-            worker.accompany(Box::new(serving));
-            Ok(())
-        }
-        // A machine that gives no port at all; the app itself needs none.
-        Err(error) if port == 0 => {
-            shared.notices.push(format!("nobody can reach this app from outside: {error}"));
-            Ok(())
-        }
-        Err(error) => Err(error),
     }
 }

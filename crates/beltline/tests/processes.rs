@@ -129,3 +129,33 @@ fn a_second_terminal_sends_and_looks_while_the_worker_runs() {
     assert!(child.wait().unwrap().success());
     assert_eq!(table(directory.path()), expected);
 }
+
+#[test]
+fn a_second_worker_shares_the_directory_and_goes_on_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut first = worker(directory.path());
+    let mut said = BufReader::new(first.stderr.take().unwrap()).lines();
+    assert!(said.any(|line| line.unwrap().starts_with("kafka endpoint 127.0.0.1:")), "the first one listens");
+    let mut second = worker(directory.path());
+    let mut said = BufReader::new(second.stderr.take().unwrap()).lines();
+    let attached = format!("process {}", first.id());
+    assert!(said.any(|line| line.unwrap().contains(&attached)), "the second one says whom it is attached to");
+    let send = |count: usize| {
+        for number in 0..count {
+            let sent = run(directory.path(), &["send", "lines", &format!("\"word{number} common\"")]);
+            assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+        }
+    };
+    send(8);
+    signal(&first, "-KILL");
+    first.wait().unwrap();
+    assert!(said.any(|line| line.unwrap().contains("this process holds it now")), "the second one takes over");
+    send(8);
+    let mut expected: Vec<(String, u64)> = (0..8).map(|number| (format!("word{number}"), 2)).collect();
+    expected.insert(0, ("common".into(), 16));
+    // The second one commits when it is time.
+    assert!((0..100).any(|_| table(directory.path()) == expected), "{:?}", table(directory.path()));
+    signal(&second, "-TERM");
+    assert!(second.wait().unwrap().success());
+    assert_eq!(table(directory.path()), expected);
+}
