@@ -116,8 +116,8 @@ impl App {
     }
 
     /// Port on 127.0.0.1 where other processes and Kafka's tools reach the log while the app runs: 0, the default, takes
-    /// a free one, `None` does not listen. Workers of one data directory share its partitions by it, whether they are
-    /// written in Rust or in Python; without it the first one has the directory for itself.
+    /// a free one, `None` does not listen. Workers of one data directory share its partitions by it; without it
+    /// the first one has the directory for itself.
     pub fn endpoint(&mut self, port: Option<u16>) -> &mut Self {
         self.endpoint = port;
         self
