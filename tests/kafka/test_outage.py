@@ -11,8 +11,8 @@ import urllib.request
 from collections.abc import Callable
 
 import pytest
-from checker import check_sequences, check_totals, last_values, word_totals
-from churn import Load, taken
+from checker import check_totals, last_values, word_totals
+from churn import Load, check_counted_once
 from kafka_broker import Cluster
 from kafka_broker.cluster import free_ports
 from kafka_clients import Clients, until
@@ -52,8 +52,7 @@ def test_all_brokers_are_gone_for_a_while(
 
     until(has_gone_on, "the worker to go on by itself")
     assert worker.stop() == 0
-    came = [taken(record) for record in cluster_kafka.read(f"{app}-out")]
-    check_sequences(((key, n) for key, n, _ in came), sent, exactly_once=True)
+    check_counted_once(cluster_kafka, app, sent)
 
 
 def test_brokers_are_restarted_one_by_one(
@@ -73,8 +72,7 @@ def test_brokers_are_restarted_one_by_one(
     until(lambda: cluster_kafka.lag(app, f"{app}-in") == 0, "the lag to become 0")
     for worker in several:
         assert worker.stop() == 0, worker.output[-6000:]
-    came = [taken(record) for record in cluster_kafka.read(f"{app}-out")]
-    check_sequences(((key, n) for key, n, _ in came), sent, exactly_once=True)
+    check_counted_once(cluster_kafka, app, sent)
 
 
 def counted(workers: Workers, kafka: Clients, app: str, lines: list[str]) -> None:
