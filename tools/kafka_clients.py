@@ -140,10 +140,11 @@ class Clients:
                 if high > low:
                     ends[partition] = high
             consumer.assign([TopicPartition(topic, partition, 0) for partition in ends])
-            found = list(self._until_ends(consumer, topic, ends, timeout))
+            # A client may read a stretch again when a partition gets another leader; what lies there lies there once.
+            found = {(one.partition, one.offset): one for one in self._until_ends(consumer, topic, ends, timeout)}
         finally:
             consumer.close()
-        return sorted(found, key=lambda record: (record.partition, record.offset))
+        return [found[place] for place in sorted(found)]
 
     def _until_ends(self, consumer: Consumer, topic: str, ends: dict[int, int], timeout: float) -> Iterator[Seen]:
         deadline = time.monotonic() + timeout

@@ -411,7 +411,7 @@ class Sender:
         force: Any = None,
         eager_partitioning: Any = None,
     ) -> Any:
-        """Puts a record into the outbox and returns its receipt: `Topic.send_soon`, what it needs found out before."""
+        """Puts a record into the outbox and returns its receipt: `Topic.send_soon`, prepared once."""
 
 class Stream(Generic[_T]):
     """Async iterator and plain iterator over a `Subscription` or a `Queue`, for one consumer at a time.

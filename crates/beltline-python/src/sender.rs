@@ -154,7 +154,7 @@ impl Sender {
         Ok(Sender { belt, topic, channel, key, value, receipt_message, receipt_options, general, unless, kept })
     }
 
-    /// Puts a record into the outbox and returns its receipt: `Topic.send_soon`, what it needs found out before.
+    /// Puts a record into the outbox and returns its receipt: `Topic.send_soon`, prepared once.
     ///
     /// Signature: (*, key: Any = None, value: Any = None, partition: Any = None, timestamp: Any = None, headers: Any = None,
     ///     key_serializer: Any = None, value_serializer: Any = None, callback: Any = None, force: Any = None,
