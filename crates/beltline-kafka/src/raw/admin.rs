@@ -30,6 +30,10 @@ unsafe extern "C" {
 const LATEST: Offset = -1;
 const EARLIEST: Offset = -2;
 
+/// The shortest limit of a request. While librdkafka looks for the leaders of partitions on the thread that asks, the timer
+/// for the limit runs already: if it is over meanwhile, two threads end the request, and its memory is freed twice.
+const LEAST_MS: c_int = 1000;
+
 /// Which topics metadata is wanted of.
 #[derive(Clone, Copy)]
 pub(crate) enum Scope<'a> {
@@ -213,7 +217,7 @@ impl Client {
         }
     }
 
-    /// Sends an admin request and waits for its answer.
+    /// Sends an admin request and waits for its answer, [`LEAST_MS`] at least.
     fn ask(
         self: &Arc<Self>,
         operation: sys::rd_kafka_admin_op_t,
@@ -223,6 +227,7 @@ impl Client {
     ) -> Result<Event, Fault> {
         use sys::rd_kafka_admin_op_t as Operation;
         let waits = [Operation::RD_KAFKA_ADMIN_OP_CREATETOPICS, Operation::RD_KAFKA_ADMIN_OP_DELETETOPICS];
+        let timeout_ms = timeout_ms.max(LEAST_MS);
         let answers = Queue::new(self)?;
         let mut sentence = [0 as c_char; 128];
         // SAFETY: the options are ours and freed after the request has copied them.
