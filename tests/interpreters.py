@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 #: What the other interpreters leave out.
-PROCESS_TESTS = ("tests/cli", "tests/worker", "tests/examples", "tests/docs", "tests/kafka")
+PROCESS_TESTS = ("tests/cli", "tests/worker", "tests/examples", "tests/docs", "tests/broker", "tests/kafka")
 
 
 def run(*command: str | Path) -> None:

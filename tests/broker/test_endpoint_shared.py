@@ -264,7 +264,11 @@ def test_a_topic_that_comes_later_is_shared_by_holder_and_attached(project: Any,
     kafka.create("orders-eu", partitions=4)
     give("orders-eu")
     kafka.create("orders-us", partitions=4)
-    until(lambda: shares(kafka, "orders-us") == [2, 2], "half of the topic for each of them")
+    try:
+        until(lambda: shares(kafka, "orders-us") == [2, 2], "half of the topic for each of them")
+    except AssertionError as error:
+        said = "".join(f"---- {worker.process.pid} said:\n{worker.output[-3000:]}" for worker in workers)
+        raise AssertionError(f"{error}: {shares(kafka, 'orders-us')}\n{said}") from None
     give("orders-us")
     assert all("read orders-us" in worker.output for worker in workers), "both of them read"
     assert read("others") == []
