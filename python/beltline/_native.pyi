@@ -215,7 +215,9 @@ class Belt:
             timestamp: Milliseconds since the epoch; ``None`` is the moment of the append.
             on_delivery: Called from `turn` as ``(topic, partition, offset, timestamp)``; dropped uncalled when the
                 belt fails first.
-            receipt: In its place an object whose method ``deliver`` is called so, if anybody else holds it by then.
+            receipt: In its place an object whose method ``deliver`` is called so, if anybody else holds it by then, or
+                ``refuse`` with ``(topic, partition, reason, comes_again)`` when the record was not written; the last
+                says whether an event comes again that sends it again.
 
         Raises:
             ImproperlyConfigured: A topic that was not declared, or a partition it has not.

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator
 from typing import Any, Final, NamedTuple
 
 from .events import HeadersArgument
+from .exceptions import EventTakenBack, ProducerSendError
 from .types import TP, RecordMetadata
 
 __all__ = ["FutureMessage", "PendingMessage"]
@@ -68,6 +69,19 @@ class FutureMessage(asyncio.Future[RecordMetadata]):
             where = TP(topic, partition)
             super().set_result(RecordMetadata(topic, partition, where, offset, timestamp_ms / 1000.0, CREATE_TIME))
         self._kept: Any = None
+
+    def refuse(self, topic: str, partition: int, reason: str, comes_again: bool) -> None:
+        """Hear that the record was not written; `comes_again` when it was sent on behalf of an event that does."""
+        if not self.done():
+            message = f"{topic}[{partition}]: a record was not written, because {reason}"
+            if comes_again:
+                error: BaseException = EventTakenBack(f"{message}; the event that it was sent for is delivered again")
+            else:
+                error = ProducerSendError(message)
+            super().set_exception(error)
+            # Not everybody who keeps a receipt wants to know.
+            self.exception()
+        self._kept = None
 
     def add_done_callback(self, fn: Callable[[Any], object], /, *, context: Any = None) -> None:
         """Call `fn` with this future when it is done, also when nobody holds the future any more."""

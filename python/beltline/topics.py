@@ -267,7 +267,9 @@ class Topic(Channel):
             callback: Called with the returned future once it is done.
 
         Returns:
-            A future of the record's metadata: ``await (await topic.send(value=1))``.
+            A future of the record's metadata: ``await (await topic.send(value=1))``. It raises `EventTakenBack` when
+            the commit was rolled back and the event comes again that the record was sent for. A record that is sent
+            outside of events goes with the next commit then; `ProducerSendError` says that there was none any more.
 
         Raises:
             BufferError: The outbox stayed full.

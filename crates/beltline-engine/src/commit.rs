@@ -1,8 +1,9 @@
 //! When to commit: the clockwork of triggers, draining and the growing interval.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::outbox::SentRange;
+use crate::outbox::Sends;
 
 /// Draining may cost at most one part in this many of the time.
 const DRAIN_SHARE: u32 = 20;
@@ -20,7 +21,9 @@ pub(crate) struct InFlightUnit {
     /// Queue index and position per partition in the unit.
     pub(crate) positions: Vec<(usize, i64)>,
     /// The sends, in the order of the first appends of the request.
-    pub(crate) sends: Vec<SentRange>,
+    pub(crate) sends: Vec<Sends>,
+    /// Who changed tables outside of events, see [`crate::Core::changed_outside`].
+    pub(crate) changed_outside: BTreeSet<u64>,
     /// Changelog records of topics that are known here: topic, partition, index of the append.
     pub(crate) changes: Vec<(usize, u32, usize)>,
     /// Numbers of the partitions whose positions or shards it moves.
@@ -95,6 +98,11 @@ impl CommitClock {
         }
         let due = if self.requested { Duration::ZERO } else { self.usual() };
         Some(due.max(self.not_before))
+    }
+
+    /// Until when nothing is tried again after an abort.
+    pub(crate) fn not_before(&self) -> Duration {
+        self.not_before
     }
 
     fn usual(&self) -> Duration {

@@ -152,7 +152,7 @@ impl Core {
 
     /// Whether the last event a unit waited for is finished.
     fn can_leave_drain(&self) -> bool {
-        let stopping = matches!(self.phase, Phase::Stopping { .. });
+        let stopping = matches!(self.phase, Phase::Stopping { deadline } if !self.rests_before_stop(deadline));
         self.in_flight == 0
             && self.clock.unit.is_none()
             && (stopping || self.clock.draining_since().is_some())
@@ -167,6 +167,7 @@ impl Core {
             None => None,
         };
         let stop = match self.phase {
+            Phase::Stopping { deadline } if self.rests_before_stop(deadline) => Some(self.clock.not_before()),
             Phase::Stopping { deadline } => Some(deadline),
             _ => None,
         };

@@ -1,6 +1,6 @@
 //! The core itself: set-up and data plane.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use beltline_types::{Batch, Error, ErrorKind, Offset, RecordView, Result, Timest
 use crate::commit::CommitClock;
 use crate::group::Group;
 use crate::lane::{Finished, Lane, Place};
-use crate::outbox::{Outbox, Outgoing};
+use crate::outbox::{Origin, Outbox, Outgoing};
 use crate::queue::PartitionQueue;
 use crate::survey::Survey;
 use crate::tables::Tables;
@@ -95,8 +95,10 @@ pub(crate) enum Phase {
     Stopping {
         deadline: Duration,
     },
-    /// The last unit is on its way.
-    Finishing,
+    /// The last unit is on its way. Should it be rolled back, there is time for another until then.
+    Finishing {
+        deadline: Duration,
+    },
     Stopped,
     Failed,
 }
@@ -112,6 +114,8 @@ pub struct Core {
     pub(crate) subscriptions: Vec<Subscription>,
     pub(crate) tables: Tables,
     pub(crate) outbox: Outbox,
+    /// Who changed tables outside of events since the last unit was sealed, see [`Core::changed_outside`].
+    pub(crate) changed_outside: BTreeSet<u64>,
     /// What the outbox held when a drain last handed out an event, which may send as much as any other.
     pub(crate) outbox_floor: usize,
     pub(crate) clock: CommitClock,
@@ -149,6 +153,7 @@ impl Core {
             subscriptions: Vec::new(),
             tables: Tables::default(),
             outbox: Outbox::default(),
+            changed_outside: BTreeSet::new(),
             outbox_floor: 0,
             clock,
             group: Group::default(),
@@ -421,13 +426,11 @@ impl Core {
         }
     }
 
-    /// Sends a record with the next unit. Without a partition the key decides, as in Kafka; without a key
-    /// partitions take turns. A negative timestamp is replaced by the log's clock.
+    /// Sends a record on behalf of an event, with the next unit: it is not written when the unit is rolled back, and the
+    /// event is handed out again. As [`Core::send`] in everything else.
     ///
     /// # Errors
-    /// `NotFound` for a topic of another core, `Usage` for a partition that does not exist, `Limit` when the
-    /// outbox is full: wait for a commit and try again. `headers` come from [`beltline_types::encode_headers`],
-    /// others are refused.
+    /// See [`Core::send`].
     pub fn emit(
         &mut self,
         topic: TopicId,
@@ -437,13 +440,23 @@ impl Core {
         headers: &[u8],
         timestamp: Timestamp,
     ) -> Result<Sent> {
+        self.send(topic, &Outgoing { partition, key, value, headers, timestamp }, Origin::Event)
+    }
+
+    /// Sends a record with the next unit. When that is rolled back, the record goes with the unit after it if it comes from
+    /// outside of events. It is written twice where nobody knows whether the first unit was written, because the log
+    /// gave no answer.
+    ///
+    /// # Errors
+    /// `NotFound` for a topic of another core, `Usage` for a partition that does not exist, `Limit` when the outbox is full:
+    /// wait for a commit and try again. Headers that [`beltline_types::encode_headers`] has not made are refused.
+    pub fn send(&mut self, topic: TopicId, record: &Outgoing<'_>, origin: Origin) -> Result<Sent> {
         let Some(info) = self.topics.get(topic) else {
             let message = format!("topic number {} is not known to this core", topic.0);
             return Err(Error::new(ErrorKind::NotFound, message));
         };
-        let record = Outgoing { partition, key, value, headers, timestamp };
         let refusal_bytes = self.options.outbox_refusal_bytes(self.outbox_floor);
-        let sent = self.outbox.push(topic, info, &record, refusal_bytes)?;
+        let sent = self.outbox.push(topic, info, record, origin, refusal_bytes)?;
         self.counters.sends += 1;
         self.clock.touch();
         if self.outbox.bytes() >= self.options.commit_bytes {
@@ -453,6 +466,15 @@ impl Core {
             self.gated = true;
         }
         Ok(sent)
+    }
+
+    /// Somebody changes a table outside of events. Under exactly-once what this one sends and changes in a unit counts as a
+    /// whole: when the unit is rolled back, and the change with it, what was sent is not sent again. A timer, say, that takes
+    /// entries out of a table to send them finds them there the next time.
+    pub fn changed_outside(&mut self, by: u64) {
+        if self.must_drain() {
+            self.changed_outside.insert(by);
+        }
     }
 
     /// Whether so much waits for a commit that no new event is handed out; senders outside of events

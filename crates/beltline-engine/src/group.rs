@@ -47,7 +47,7 @@ pub(crate) struct Group {
     pub(crate) generation: u64,
     /// Grows with every change of what is ours.
     version: u64,
-    /// The last generation in which everything that was ours before is gone; what is ours is younger.
+    /// The last generation in which nothing was ours, or nothing any more; what is ours is younger.
     renewed: u64,
     /// Topics of the last join.
     topics: Vec<Arc<str>>,
@@ -106,6 +106,12 @@ impl Group {
 
     pub(crate) fn finishing_of(&self, numbers: &BTreeSet<u32>) -> Vec<TopicPartition> {
         self.finishing().map(|(name, _)| name).filter(|name| numbers.contains(&name.partition)).cloned().collect()
+    }
+
+    pub(crate) fn note_if_empty(&mut self) {
+        if self.held.is_empty() {
+            self.renewed = self.generation;
+        }
     }
 
     pub(crate) fn refresh_leaving(&mut self) {
@@ -212,6 +218,8 @@ impl Core {
         }
         self.counters.lost += gone.len() as u64;
         self.notices.push_back(format!("lost to the group, without a hand-over: {}", in_words(&gone)));
+        // Changes that a timer made may be among what is lost.
+        tainted |= !self.changed_outside.is_empty();
         self.give_up(&gone);
         if tainted && self.must_drain() {
             self.roll_back_open_unit();
@@ -287,9 +295,7 @@ impl Core {
             gone.iter().for_each(|number| self.tables.drop_shards(*number));
             self.commands.push_back(LogCommand::DropShards { partitions: gone });
         }
-        if self.group.held.is_empty() {
-            self.group.renewed = self.group.generation;
-        }
+        self.group.note_if_empty();
         self.group.refresh_leaving();
         self.refresh_ready();
         self.replan = true;

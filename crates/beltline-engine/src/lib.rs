@@ -35,6 +35,7 @@ mod topology;
 pub use crate::core::{Core, Next, Ticket};
 pub use health::{Counters, Health, PartitionHealth, Pause};
 pub use options::{CoreOptions, Guarantee, StartFrom};
+pub use outbox::{Origin, Outgoing};
 pub use protocol::{CommitUnit, LogCommand, LogEvent, PartitionOffsets, Receipt, Sent, TableChange};
 pub use tables::TableHealth;
 pub use topology::{SubscriptionId, TableId, TableSpec, TopicId};

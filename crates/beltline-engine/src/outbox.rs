@@ -1,5 +1,6 @@
 //! Sends that wait for the next commit.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use beltline_types::{
@@ -9,10 +10,57 @@ use beltline_types::{
 
 use crate::{Receipt, Sent, TopicId};
 
+/// On whose behalf a record is sent, which says what becomes of it when its unit is rolled back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// An event, which comes again and sends it again.
+    Event,
+    /// A timer, a web view, a script: nobody would send it again, so it goes with the next unit. The number tells one such
+    /// sender from another, see [`crate::Core::changed_outside`].
+    Outside(u64),
+}
+
+/// One record to send.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'a> {
+    /// Where to; without one the key decides, and without a key partitions take turns.
+    pub partition: Option<u32>,
+    /// Key bytes.
+    pub key: Option<&'a [u8]>,
+    /// Value bytes.
+    pub value: Option<&'a [u8]>,
+    /// As [`beltline_types::encode_headers`] makes them.
+    pub headers: &'a [u8],
+    /// A negative one is replaced by the log's clock.
+    pub timestamp: Timestamp,
+}
+
+/// Sends of one partition that follow each other in number and in place, from one origin.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    first_sequence: u64,
+    count: u32,
+    origin: Origin,
+}
+
 #[derive(Debug, Default)]
 struct Target {
     records: BatchBuilder,
+    /// What `records` are, in order.
+    runs: Vec<Run>,
     next_sequence: u64,
+}
+
+impl Target {
+    fn push(&mut self, record: &Outgoing<'_>, sequence: u64, origin: Origin) {
+        self.records.push(record.key, record.value, record.headers, record.timestamp);
+        match self.runs.last_mut() {
+            Some(last) if last.origin == origin && last.first_sequence + u64::from(last.count) == sequence => {
+                last.count += 1;
+            }
+            _ => self.runs.push(Run { first_sequence: sequence, count: 1, origin }),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -20,16 +68,6 @@ struct TopicTargets {
     partitions: Vec<Target>,
     /// Next partition for a record without a key.
     turn: u32,
-}
-
-/// One record to send.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Outgoing<'a> {
-    pub(crate) partition: Option<u32>,
-    pub(crate) key: Option<&'a [u8]>,
-    pub(crate) value: Option<&'a [u8]>,
-    pub(crate) headers: &'a [u8],
-    pub(crate) timestamp: Timestamp,
 }
 
 #[derive(Debug, Default)]
@@ -41,18 +79,49 @@ pub(crate) struct Outbox {
 }
 
 /// Which sends an append holds; the base offset is filled in by the log's answer.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SentRange {
+#[derive(Debug)]
+pub(crate) struct Sends {
     pub(crate) topic: TopicId,
     pub(crate) partition: u32,
-    pub(crate) first_sequence: u64,
-    pub(crate) count: u32,
+    runs: Vec<Run>,
+    /// The records of those runs that come from outside of events.
+    outside: BatchBuilder,
 }
 
-impl SentRange {
-    pub(crate) fn receipt(self, appended: Option<Appended>) -> Receipt {
-        let SentRange { topic, partition, first_sequence, count } = self;
-        Receipt { topic, partition, first_sequence, count, appended }
+impl Sends {
+    fn new(topic: TopicId, partition: u32, runs: Vec<Run>, records: &BatchBuilder) -> Self {
+        let is_outside = |run: &Run| run.origin != Origin::Event;
+        let mut outside = BatchBuilder::default();
+        if runs.iter().all(is_outside) {
+            outside = records.clone();
+        } else if runs.iter().any(is_outside) {
+            let mut rest = records.records();
+            for run in &runs {
+                let records = rest.by_ref().take(run.count as usize);
+                records.filter(|_| is_outside(run)).for_each(|one| {
+                    outside.push(one.key, one.value, one.raw_headers(), one.timestamp);
+                });
+            }
+        }
+        Sends { topic, partition, runs, outside }
+    }
+
+    /// They are in the log.
+    pub(crate) fn written(&self, appended: &Appended, receipts: &mut impl Extend<Receipt>) {
+        let mut place = 0;
+        // Runs of different origin that follow each other in number have one receipt.
+        for runs in self.runs.chunk_by(|one, next| one.first_sequence + u64::from(one.count) == next.first_sequence) {
+            let count = runs.iter().map(|run| run.count).sum();
+            let Some(first) = runs.first() else { continue };
+            receipts.extend([self.receipt(first, count, Some((appended.clone(), place)))]);
+            place += count;
+        }
+    }
+
+    fn receipt(&self, first: &Run, count: u32, written: Option<(Appended, u32)>) -> Receipt {
+        let (appended, place) = written.map_or((None, 0), |(appended, place)| (Some(appended), place));
+        let (topic, partition, first_sequence) = (self.topic, self.partition, first.first_sequence);
+        Receipt { topic, partition, first_sequence, count, place, appended, comes_again: first.origin == Origin::Event }
     }
 }
 
@@ -82,6 +151,7 @@ impl Outbox {
         id: TopicId,
         info: &TopicInfo,
         record: &Outgoing<'_>,
+        origin: Origin,
         refusal_bytes: usize,
     ) -> Result<Sent> {
         let size = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len) + record.headers.len();
@@ -109,26 +179,55 @@ impl Outbox {
             self.touched.push((id, partition));
         }
         let before = target.records.byte_len();
-        target.records.push(record.key, record.value, record.headers, record.timestamp);
-        self.bytes += target.records.byte_len() - before;
         let sequence = target.next_sequence;
+        target.push(record, sequence, origin);
+        self.bytes += target.records.byte_len() - before;
         target.next_sequence += 1;
         Ok(Sent { sequence, partition })
     }
 
     /// Moves everything out: what to append, and which sends each append holds.
-    pub(crate) fn take(&mut self, name: impl Fn(TopicId) -> Arc<str>) -> (Vec<Append>, Vec<SentRange>) {
+    pub(crate) fn take(&mut self, name: impl Fn(TopicId) -> Arc<str>) -> (Vec<Append>, Vec<Sends>) {
         let mut appends = Vec::with_capacity(self.touched.len());
-        let mut ranges = Vec::with_capacity(self.touched.len());
+        let mut sends = Vec::with_capacity(self.touched.len());
         for (topic, partition) in self.touched.drain(..) {
             let target = &mut self.topics[topic.index()].partitions[partition as usize];
-            let records = std::mem::take(&mut target.records);
-            let count = records.len();
-            ranges.push(SentRange { topic, partition, first_sequence: target.next_sequence - u64::from(count), count });
+            let (records, runs) = (std::mem::take(&mut target.records), std::mem::take(&mut target.runs));
+            sends.push(Sends::new(topic, partition, runs, &records));
             appends.push(Append { target: TopicPartition::new(name(topic), partition), records });
         }
         self.bytes = 0;
-        (appends, ranges)
+        (appends, sends)
+    }
+
+    /// Sends were not written: those from outside of events go with the next unit, under the numbers they have, unless
+    /// their sender is one of `gone`. The others get a receipt that says so. Whatever waits already must be put back later.
+    pub(crate) fn put_back(&mut self, sends: &Sends, gone: &BTreeSet<u64>, receipts: &mut impl Extend<Receipt>) {
+        let target = &mut self.topics[sends.topic.index()].partitions[sends.partition as usize];
+        let was_empty = target.records.is_empty();
+        let before = target.records.byte_len();
+        let mut outside = sends.outside.records();
+        for run in &sends.runs {
+            let count = run.count as usize;
+            match run.origin {
+                Origin::Event => receipts.extend([sends.receipt(run, run.count, None)]),
+                Origin::Outside(by) if gone.contains(&by) => {
+                    outside.by_ref().take(count).for_each(drop);
+                    receipts.extend([sends.receipt(run, run.count, None)]);
+                }
+                Origin::Outside(_) => {
+                    for (record, number) in outside.by_ref().take(count).zip(run.first_sequence..) {
+                        let (key, value, headers) = (record.key, record.value, record.raw_headers());
+                        let record = Outgoing { partition: None, key, value, headers, timestamp: record.timestamp };
+                        target.push(&record, number, run.origin);
+                    }
+                }
+            }
+        }
+        self.bytes += target.records.byte_len() - before;
+        if was_empty && !target.records.is_empty() {
+            self.touched.push((sends.topic, sends.partition));
+        }
     }
 }
 

@@ -228,14 +228,18 @@ pub struct Receipt {
     pub first_sequence: u64,
     /// How many sends.
     pub count: u32,
-    /// Where they are; `None` when their unit was aborted, and they were not written.
+    /// Where they are; `None` when their unit was rolled back, and they were not written.
     pub appended: Option<Appended>,
+    /// The place of the first of them among the records that were appended.
+    pub place: u32,
+    /// Whether they were sent on behalf of events, which come again when their unit was rolled back.
+    pub comes_again: bool,
 }
 
 impl Receipt {
-    /// Offset of the send with this number; `None` when its unit was aborted.
+    /// Offset of the send with this number; `None` when its unit was rolled back.
     pub fn offset(&self, sequence: u64) -> Option<Offset> {
         let number = sequence.saturating_sub(self.first_sequence) as u32;
-        self.appended.as_ref().map(|appended| appended.offset(number))
+        self.appended.as_ref().map(|appended| appended.offset(self.place + number))
     }
 }

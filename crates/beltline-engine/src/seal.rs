@@ -112,8 +112,9 @@ impl Core {
         }
         let request = CommitRequest { group: self.options.group.clone(), appends, offsets, losses: self.group.losses };
         self.commands.push_back(LogCommand::Commit(CommitUnit { request, tables }));
-        self.clock
-            .sealed(self.now, InFlightUnit { positions, sends, changes, numbers, generation: self.group.generation });
+        self.group.note_if_empty();
+        let (generation, changed_outside) = (self.group.generation, std::mem::take(&mut self.changed_outside));
+        self.clock.sealed(self.now, InFlightUnit { positions, sends, changed_outside, changes, numbers, generation });
         self.mark_sealed();
         self.refresh_gate();
     }
@@ -140,7 +141,7 @@ impl Core {
             self.queues[*queue].committed = *offset;
         }
         for (sends, appended) in unit.sends.iter().zip(&receipt.appended) {
-            self.receipts.push_back(sends.receipt(Some(appended.clone())));
+            sends.written(appended, &mut self.receipts);
             self.note_end(sends.topic.index(), sends.partition, appended.next_offset);
         }
         for (topic, partition, append) in &unit.changes {
@@ -192,20 +193,24 @@ impl Core {
     }
 
     fn after_unit(&mut self) {
-        if self.phase == Phase::Finishing {
-            self.phase = Phase::Stopped;
+        if let Phase::Finishing { deadline } = self.phase {
+            let is_through = self.outbox.is_empty() || self.now >= deadline;
+            self.phase = if is_through { Phase::Stopped } else { Phase::Stopping { deadline } };
         }
         self.refresh_gate();
         self.replan = true;
     }
 
-    /// Back to the last durable unit: tables, positions, outbox. Tickets of before are stale.
+    /// Back to the last durable unit: tables, positions, and the outbox but for what nobody would send again. Tickets of
+    /// before are stale.
     pub(crate) fn roll_back(&mut self) {
-        let sealed = self.clock.unit.take().map(|unit| unit.sends).unwrap_or_default();
+        let unit = self.clock.unit.take();
+        let (sealed, mut changed_outside) = unit.map(|unit| (unit.sends, unit.changed_outside)).unwrap_or_default();
+        changed_outside.append(&mut self.changed_outside);
         let (_, unsealed) = self.outbox.take(|_| "".into());
         self.outbox_floor = 0;
         for sends in sealed.iter().chain(&unsealed) {
-            self.receipts.push_back(sends.receipt(None));
+            self.outbox.put_back(sends, &changed_outside, &mut self.receipts);
         }
         self.tables.roll_back();
         self.group.rolled_back();
@@ -219,6 +224,9 @@ impl Core {
             subscription.lanes.iter_mut().for_each(|lane| lane.valid_from = self.epoch);
         }
         self.clock.aborted(self.now);
+        if !self.outbox.is_empty() {
+            self.clock.touch();
+        }
         self.replan = true;
     }
 
@@ -286,10 +294,15 @@ impl Core {
         next
     }
 
+    /// Whether the last unit was rolled back just now, and is not tried again yet.
+    pub(crate) fn rests_before_stop(&self, deadline: Duration) -> bool {
+        self.now < deadline.min(self.clock.not_before())
+    }
+
     /// One step of stopping: finish what is in flight, write the last unit.
     pub(crate) fn try_stop(&mut self) {
         let Phase::Stopping { deadline } = self.phase else { return };
-        if self.clock.unit.is_some() {
+        if self.rests_before_stop(deadline) || self.clock.unit.is_some() {
             return;
         }
         let finished = if self.must_drain() { self.drained() } else { self.in_flight == 0 };
@@ -303,7 +316,7 @@ impl Core {
                 self.roll_back();
             }
         }
-        self.phase = Phase::Finishing;
+        self.phase = Phase::Finishing { deadline };
         self.seal();
         if self.clock.unit.is_none() {
             self.phase = Phase::Stopped;

@@ -22,9 +22,10 @@ use pyo3::types::{PyDict, PyList};
 
 pub use self::opening::sync_policy;
 use self::opening::{Opening, Place};
+use crate::delivery::Receiver;
 use crate::endpoint;
 use crate::errors::{ForPython, raise, taken_back};
-use crate::inner::{Inner, Outgoing, Receiver, Record, Shared};
+use crate::inner::{Inner, Outgoing, Record, Shared};
 use crate::raw::context;
 use crate::raw::guarded::Guarded;
 use crate::raw::thread::current_thread;
@@ -415,7 +416,9 @@ impl Belt {
     ///     timestamp: Milliseconds since the epoch; ``None`` is the moment of the append.
     ///     on_delivery: Called from `turn` as ``(topic, partition, offset, timestamp)``; dropped uncalled when the
     ///         belt fails first.
-    ///     receipt: In its place an object whose method ``deliver`` is called so, if anybody else holds it by then.
+    ///     receipt: In its place an object whose method ``deliver`` is called so, if anybody else holds it by then, or
+    ///         ``refuse`` with ``(topic, partition, reason, comes_again)`` when the record was not written; the last
+    ///         says whether an event comes again that sends it again.
     ///
     /// Raises:
     ///     ImproperlyConfigured: A topic that was not declared, or a partition it has not.
@@ -442,7 +445,8 @@ impl Belt {
         receipt: Option<Py<PyAny>>,
     ) -> PyResult<u32> {
         let headers = headers::from_python(headers)?;
-        let record = Outgoing { topic, key, value, partition, timestamp, headers: &headers };
+        let origin = self.shared.origin(py);
+        let record = Outgoing { topic, key, value, partition, timestamp, headers: &headers, origin };
         let mut inner = self.enter(py)?;
         let receiver = Receiver::of(on_delivery, receipt);
         if inner.is_taken_back(py) {
@@ -482,8 +486,9 @@ impl Belt {
         fork::check(self.made_in)?;
         let headers = headers::from_python(headers)?;
         let receiver = Receiver::of(on_delivery, receipt);
-        let epoch = context::current(py)?.and_then(|cursor| cursor.get().epoch());
-        if self.shared.queue_send(Record { topic, key, value, partition, timestamp, headers, receiver, epoch }) {
+        let (epoch, origin) = (context::epoch(py), self.shared.origin(py));
+        let record = Record { topic, key, value, partition, timestamp, headers, receiver, origin, epoch };
+        if self.shared.queue_send(record) {
             return Ok(());
         }
         Err(PyBufferError::new_err("too many records from other threads wait for the belt; send again in a moment"))

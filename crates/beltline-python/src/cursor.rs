@@ -21,7 +21,7 @@ const BY_KEY: i64 = -2;
 #[pyclass(frozen, module = "beltline._native")]
 pub struct Cursor {
     in_hand: AtomicI64,
-    /// When the event in hand was handed out; [`NOTHING`] for what no log takes back.
+    /// When the last event was handed out; [`NOTHING`] for what no log takes back, and at the end of the stream.
     epoch: AtomicI64,
     /// Another number for each event, so that [`Within`] knows when one is over.
     number: AtomicU64,
@@ -47,6 +47,12 @@ pub struct InHand {
 }
 
 impl InHand {
+    /// Whether it is an event of a log, and no item of a queue.
+    #[inline]
+    pub fn comes_from_log(self) -> bool {
+        self.epoch.is_some()
+    }
+
     /// Whether it was taken back: nothing may be done with it any more.
     #[inline]
     pub fn is_taken_back(self, core: &Core) -> bool {
@@ -75,8 +81,11 @@ impl Cursor {
         if this.within.is_some() || this.address.is_some() {
             return None;
         }
-        let (number, epoch) = (this.number.load(Ordering::Relaxed), this.epoch());
-        let within = Within { cursor: cursor.clone().unbind(), number, epoch };
+        let within = Within {
+            cursor: cursor.clone().unbind(),
+            number: this.number.load(Ordering::Relaxed),
+            epoch: this.epoch(),
+        };
         Some(Cursor { within: Some(within), ..Cursor::new() })
     }
 
@@ -114,10 +123,16 @@ impl Cursor {
         self.epoch.store(NOTHING, Ordering::Relaxed);
     }
 
-    /// Nothing is in hand any more.
+    /// Nothing is in hand any more, or a list of events is.
     #[inline]
     pub fn let_go(&self) {
         self.hold(NOTHING);
+    }
+
+    /// Nothing will be in hand any more.
+    pub fn end(&self) {
+        self.let_go();
+        self.epoch.store(NOTHING, Ordering::Relaxed);
     }
 
     /// The partition of the event in hand.
@@ -133,13 +148,13 @@ impl Cursor {
         Some(InHand { partition, epoch: u32::try_from(this.epoch.load(Ordering::Relaxed)).ok() })
     }
 
-    /// When the event was handed out that is in hand, or within which this task was made; `None` also for what no log
-    /// takes back.
+    /// When the event was handed out that is in hand, the last one of a list that is, or the one within which this task was
+    /// made; `None` for what no log takes back.
     #[inline]
     pub fn epoch(&self) -> Option<u32> {
         match &self.within {
             Some(within) => within.epoch,
-            None => self.in_hand().and_then(|event| event.epoch),
+            None => u32::try_from(self.epoch.load(Ordering::Relaxed)).ok(),
         }
     }
 

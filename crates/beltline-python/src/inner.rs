@@ -1,46 +1,24 @@
 //! The part of a belt that changes: the worker, and what Python waits for.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use beltline_attach::SharedLog;
-use beltline_engine::{Core, CoreOptions, Guarantee, SubscriptionId, Ticket, TopicId};
+use beltline_engine::{Core, CoreOptions, Guarantee, Origin, SubscriptionId, Ticket, TopicId};
 use beltline_env::{Clock, ManualClock, SystemClock};
 use beltline_types::{Error, ErrorKind, Result};
 use beltline_worker::Worker;
 use pyo3::gc::{PyTraverseError, PyVisit};
-use pyo3::intern;
 use pyo3::prelude::*;
 
+use crate::delivery::{Deliveries, Receiver, Report, SentTo};
 use crate::fork;
 use crate::raw::context;
-use crate::raw::slots::{is_ours_alone, is_unheld};
 use crate::waker::LoopWaker;
 
 /// Bytes of records from other threads that may wait for the owner's next turn.
 const THREAD_SEND_BYTES: usize = 64 << 20;
-
-/// Who wants to know where a record went.
-pub enum Receiver {
-    /// A function, called with the address.
-    Function(Py<PyAny>),
-    /// An object whose method `deliver` is called with the address, if somebody else still holds it then.
-    Receipt(Py<PyAny>),
-}
-
-impl Receiver {
-    /// The one of the two that is there.
-    pub fn of(function: Option<Py<PyAny>>, receipt: Option<Py<PyAny>>) -> Option<Receiver> {
-        function.map(Receiver::Function).or_else(|| receipt.map(Receiver::Receipt))
-    }
-
-    fn object(&self) -> &Py<PyAny> {
-        match self {
-            Receiver::Function(object) | Receiver::Receipt(object) => object,
-        }
-    }
-}
 
 /// A record to send.
 pub struct Outgoing<'a> {
@@ -50,13 +28,7 @@ pub struct Outgoing<'a> {
     pub partition: Option<u32>,
     pub timestamp: Option<i64>,
     pub headers: &'a [u8],
-}
-
-/// Where a record went.
-pub struct SentTo {
-    topic: TopicId,
-    pub partition: u32,
-    sequence: u64,
+    pub origin: Origin,
 }
 
 /// A record to send, owned.
@@ -68,6 +40,7 @@ pub struct Record {
     pub timestamp: Option<i64>,
     pub headers: Vec<u8>,
     pub receiver: Option<Receiver>,
+    pub origin: Origin,
     /// When the event was handed out that it was sent in.
     pub epoch: Option<u32>,
 }
@@ -78,6 +51,9 @@ impl Record {
     }
 }
 
+/// The number of whoever has sent something before senders were told apart.
+pub const UNTOLD: u64 = 0;
+
 /// What other threads, and objects that die at odd moments, may touch.
 pub struct Shared {
     pub waker: LoopWaker,
@@ -85,11 +61,36 @@ pub struct Shared {
     abandoned: Mutex<Vec<Ticket>>,
     sends: Mutex<VecDeque<Record>>,
     send_bytes: AtomicUsize,
+    /// Whether tables were ever changed outside of events: before, nobody need know who sends there.
+    tells_senders: AtomicBool,
 }
 
 impl Shared {
     pub fn new(waker: LoopWaker) -> Shared {
-        Shared { waker, abandoned: Mutex::default(), sends: Mutex::default(), send_bytes: AtomicUsize::new(0) }
+        Shared {
+            waker,
+            abandoned: Mutex::default(),
+            sends: Mutex::default(),
+            send_bytes: AtomicUsize::new(0),
+            tells_senders: AtomicBool::new(false),
+        }
+    }
+
+    /// On whose behalf the running task or thread sends.
+    #[inline]
+    pub fn origin(&self, py: Python<'_>) -> Origin {
+        if context::is_of_event(py) {
+            Origin::Event
+        } else if self.tells_senders.load(Ordering::Relaxed) {
+            Origin::Outside(context::task_number(py))
+        } else {
+            Origin::Outside(UNTOLD)
+        }
+    }
+
+    /// Somebody changes a table outside of events: from now on senders there are told apart. Says whether they were not.
+    pub fn tell_senders(&self) -> bool {
+        !self.tells_senders.swap(true, Ordering::Relaxed)
     }
 
     /// Gives an event back with the next turn.
@@ -121,42 +122,6 @@ impl Shared {
     }
 }
 
-/// Somebody who wants to know where a record went.
-struct Delivery {
-    sequence: u64,
-    timestamp: i64,
-    receiver: Receiver,
-}
-
-/// A delivery to report.
-pub struct Report {
-    receiver: Receiver,
-    topic: Arc<str>,
-    partition: u32,
-    offset: i64,
-    timestamp: i64,
-}
-
-impl Report {
-    /// Tells whoever wants to know; what that raises has nobody to go to.
-    pub fn tell(self, py: Python<'_>) {
-        let told = match &self.receiver {
-            Receiver::Function(function) => {
-                function.call1(py, (&*self.topic, self.partition, self.offset, self.timestamp))
-            }
-            // Only this report knows of it: nobody waits.
-            Receiver::Receipt(receipt) if is_ours_alone(receipt, py) => return,
-            Receiver::Receipt(receipt) => {
-                let address = (&*self.topic, self.partition, self.offset, self.timestamp);
-                receipt.call_method1(py, intern!(py, "deliver"), address)
-            }
-        };
-        if let Err(error) = told {
-            error.write_unraisable(py, Some(self.receiver.object().bind(py)));
-        }
-    }
-}
-
 /// What a turn leaves to be done without the belt in hand: it calls into Python.
 #[derive(Default)]
 pub struct Aftermath {
@@ -175,7 +140,7 @@ pub struct Inner {
     pub clock: Option<Arc<ManualClock>>,
     /// The log in a data directory that other processes may share. Not kept from ending: it holds the directory.
     pub sharing: Weak<SharedLog>,
-    deliveries: BTreeMap<(TopicId, u32), VecDeque<Delivery>>,
+    deliveries: Deliveries,
     sleepers: Vec<(SubscriptionId, Py<PyAny>)>,
     made_in: u32,
 }
@@ -188,7 +153,7 @@ impl Inner {
             finished: None,
             clock: None,
             sharing: Weak::new(),
-            deliveries: BTreeMap::new(),
+            deliveries: Deliveries::default(),
             sleepers: Vec::new(),
             made_in: fork::generation(),
         }
@@ -284,27 +249,16 @@ impl Inner {
         topic: TopicId,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
+        origin: Origin,
         receiver: Receiver,
     ) -> Result<SentTo> {
-        let record = Outgoing { topic: "", key, value, partition: None, timestamp: None, headers: &[] };
+        let record = Outgoing { topic: "", key, value, partition: None, timestamp: None, headers: &[], origin };
         self.send_to(topic, &record, Some(receiver), || false)
     }
 
-    /// The receipt of a record, if nobody else holds it and no other record went to its partition since: the log's answer
-    /// is then for nobody.
+    /// The receipt of a record, see [`Deliveries::take_back`].
     pub fn take_back(&mut self, py: Python<'_>, sent: &SentTo) -> Option<Py<PyAny>> {
-        let waiting = self.deliveries.get_mut(&(sent.topic, sent.partition))?;
-        let is_unheld = waiting.back().is_some_and(|delivery| {
-            delivery.sequence == sent.sequence
-                && matches!(&delivery.receiver, Receiver::Receipt(receipt) if is_unheld(receipt, py))
-        });
-        if !is_unheld {
-            return None;
-        }
-        match waiting.pop_back()?.receiver {
-            Receiver::Receipt(receipt) => Some(receipt),
-            Receiver::Function(_) => None,
-        }
+        self.deliveries.take_back(py, sent)
     }
 
     fn send_to(
@@ -316,7 +270,7 @@ impl Inner {
     ) -> Result<SentTo> {
         let now_ms = self.clock.as_ref().map(|clock| clock.now_ms());
         let core = self.core_mut()?;
-        let Outgoing { topic: _, key, value, partition, timestamp, headers } = *record;
+        let Outgoing { topic: _, key, value, partition, timestamp, headers, origin } = *record;
         // With exactly-once the commit that makes room waits for the events in flight, so these may go on up to the
         // core's own limit. Who sends outside of them waits for room, or there would soon be none for them either.
         let is_awaited =
@@ -327,18 +281,19 @@ impl Inner {
             return Err(Error::new(ErrorKind::Limit, message));
         }
         let timestamp = timestamp.or(now_ms).unwrap_or(-1);
-        let sent = core.emit(topic, partition, key, value, headers, timestamp)?;
+        let record = beltline_engine::Outgoing { partition, key, value, headers, timestamp };
+        let sent = core.send(topic, &record, origin)?;
+        let sent = SentTo { topic, partition: sent.partition, sequence: sent.sequence };
         if let Some(receiver) = receiver {
-            let waiting = self.deliveries.entry((topic, sent.partition)).or_default();
-            waiting.push_back(Delivery { sequence: sent.sequence, timestamp, receiver });
+            self.deliveries.add(&sent, timestamp, receiver);
         }
-        Ok(SentTo { topic, partition: sent.partition, sequence: sent.sequence })
+        Ok(sent)
     }
 
     fn send_owned(&mut self, record: Record) -> Result<u32> {
-        let Record { topic, key, value, partition, timestamp, headers, receiver, epoch: _ } = record;
+        let Record { topic, key, value, partition, timestamp, headers, receiver, origin, epoch: _ } = record;
         let (key, value) = (key.as_deref(), value.as_deref());
-        let outgoing = Outgoing { topic: &topic, key, value, partition, timestamp, headers: &headers };
+        let outgoing = Outgoing { topic: &topic, key, value, partition, timestamp, headers: &headers, origin };
         self.send(&outgoing, receiver, || false)
     }
 
@@ -404,23 +359,8 @@ impl Inner {
             aftermath.notices.push(notice);
         }
         while let Some(receipt) = worker.core.poll_receipt() {
-            let Some(waiting) = self.deliveries.get_mut(&(receipt.topic, receipt.partition)) else { continue };
-            let end = receipt.first_sequence + u64::from(receipt.count);
-            let name = worker.core.topic(receipt.topic).map(|topic| topic.name.clone());
-            let topic = name.unwrap_or_else(|| Arc::from(""));
-            while waiting.front().is_some_and(|delivery| delivery.sequence < end)
-                && let Some(delivery) = waiting.pop_front()
-            {
-                let Some(offset) = receipt.offset(delivery.sequence) else { continue };
-                let timestamp = if delivery.timestamp < 0 { now_ms } else { delivery.timestamp };
-                aftermath.reports.push(Report {
-                    receiver: delivery.receiver,
-                    topic: topic.clone(),
-                    partition: receipt.partition,
-                    offset,
-                    timestamp,
-                });
-            }
+            let topic = name_of(&worker.core, receipt.topic);
+            self.deliveries.settle(&receipt, &topic, now_ms, &mut aftermath.reports);
         }
     }
 
@@ -434,6 +374,7 @@ impl Inner {
         let mut aftermath = Aftermath::default();
         self.collect(&mut aftermath);
         if let Some(mut worker) = self.worker.take() {
+            self.deliveries.give_up(|topic| name_of(&worker.core, topic), &mut aftermath.reports);
             self.finished = Some(std::mem::replace(&mut worker.core, Core::new(self.options.clone())));
         }
         aftermath.sleepers = self.take_sleepers(true);
@@ -445,7 +386,7 @@ impl Inner {
         for (_, future) in &self.sleepers {
             visit.call(future)?;
         }
-        self.deliveries.values().flatten().try_for_each(|delivery| visit.call(delivery.receiver.object()))
+        self.deliveries.traverse(visit)
     }
 }
 
@@ -458,6 +399,10 @@ impl Drop for Inner {
             std::mem::forget(worker);
         }
     }
+}
+
+fn name_of(core: &Core, topic: TopicId) -> Arc<str> {
+    core.topic(topic).map_or_else(|| Arc::from(""), |topic| topic.name.clone())
 }
 
 #[cold]

@@ -110,7 +110,7 @@ impl Table {
         if self.codec.kind != ValueKind::Json {
             return None;
         }
-        let event = context::in_hand(py)?;
+        let event = context::in_hand(py).filter(|event| event.comes_from_log())?;
         let partition = event.partition;
         let value = match numbers::int_of(value) {
             Some(number) => Value::Int(number),

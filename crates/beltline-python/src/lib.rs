@@ -19,6 +19,7 @@ mod belt;
 mod convert;
 mod cursor;
 mod decode;
+mod delivery;
 mod endpoint;
 mod errors;
 mod fork;

@@ -7,8 +7,8 @@ use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyBytes, PyDict, PyString, PyType};
 
 use crate::belt::Belt;
+use crate::delivery::{Receiver, SentTo};
 use crate::errors::ForPython;
-use crate::inner::{Receiver, SentTo};
 use crate::raw::guarded::Guarded;
 use crate::raw::slots::Slot;
 use crate::records::RecordEncoder;
@@ -233,13 +233,14 @@ impl Sender {
         let value_bytes = self.value.bytes(value, text)?;
         let receipt = self.receipt_for(py, key, value, last.take())?;
         let belt = self.belt.get();
+        let origin = belt.shared.origin(py);
         let Some(mut inner) = belt.try_enter(py) else { return Ok(None) };
         if inner.is_taken_back(py) {
             return Ok(None);
         }
         let key_bytes = key_bytes.as_ref().map(Bytes::as_slice);
         let receiver = Receiver::Receipt(receipt.clone_ref(py));
-        let Ok(sent) = inner.send_plain(self.topic, key_bytes, Some(value_bytes.as_slice()), receiver) else {
+        let Ok(sent) = inner.send_plain(self.topic, key_bytes, Some(value_bytes.as_slice()), origin, receiver) else {
             return Ok(None);
         };
         belt.wake_if_needed(&inner);

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use crate::belt::Belt;
 use crate::convert::{Given, OwnedKey, ValueKind};
 use crate::errors::{raise, taken_back};
-use crate::inner::Inner;
+use crate::inner::{Inner, UNTOLD};
 use crate::known_keys::KnownKeys;
 use crate::raw::context;
 use crate::raw::guarded::Hold;
@@ -85,10 +85,31 @@ impl Table {
     /// As [`Table::with`], for what changes the table: refused in the middle of an event that was taken back.
     #[inline]
     pub(crate) fn change<R>(&self, py: Python<'_>, work: impl FnOnce(&mut Inner, TableId, u32) -> R) -> PyResult<R> {
+        if !context::is_of_event(py) {
+            self.tell_of_change_outside(py)?;
+        }
         let unless_taken_back =
             |inner: &mut Inner, id, partitions| (!inner.is_taken_back(py)).then(|| work(inner, id, partitions));
         let changed = self.with(py, unless_taken_back)?;
         changed.ok_or_else(|| taken_back(py))
+    }
+
+    /// See [`Core::changed_outside`].
+    #[cold]
+    fn tell_of_change_outside(&self, py: Python<'_>) -> PyResult<()> {
+        let number = context::task_number(py);
+        let attachment: Hold<'_, Option<Attachment>> = self.attachment.hold(py, "the table")?;
+        let Some(attached) = &*attachment else { return Err(self.unattached()) };
+        let belt = attached.belt.get();
+        let mut inner = belt.enter(py)?;
+        if let Ok(core) = inner.core_mut() {
+            core.changed_outside(number);
+            if belt.shared.tell_senders() {
+                // What this one has sent so far cannot be told from what others have.
+                core.changed_outside(UNTOLD);
+            }
+        }
+        Ok(())
     }
 
     #[cold]

@@ -236,7 +236,10 @@ pub fn step(stream: &Bound<'_, Stream>, caller: Caller) -> PyResult<Step> {
                     return Ok(suspend);
                 }
             }
-            Found::End => return Ok(Step::End),
+            Found::End => {
+                this.cursor.get().end();
+                return Ok(Step::End);
+            }
         }
     }
 }

@@ -203,7 +203,7 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.cursor.get().let_go();
+        self.cursor.get().end();
     }
 }
 
@@ -421,7 +421,7 @@ impl Stream {
         let (sleeping, old) = {
             let mut state = self.hold(py)?;
             state.closed = true;
-            self.cursor.get().let_go();
+            self.cursor.get().end();
             (state.sleeping.as_ref().map(|future| future.clone_ref(py)), std::mem::take(&mut state.current))
         };
         drop(old);

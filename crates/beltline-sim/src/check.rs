@@ -10,6 +10,15 @@ use crate::node::PARTITIONS;
 /// How often each value was seen.
 pub type Totals = BTreeMap<Vec<u8>, i64>;
 
+/// How often each note is in the log, and which of them those processes have sent that still live.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notes {
+    /// How often each value is there.
+    pub written: Totals,
+    /// What must be there: nobody who sent it died before it was written.
+    pub owed: Vec<Vec<u8>>,
+}
+
 /// Counts the values of a topic.
 pub(crate) fn count_values(log: &dyn Log, topic: &str) -> Result<Totals> {
     let mut totals = Totals::new();

@@ -10,10 +10,10 @@ use beltline_log::{EmbeddedLog, Log};
 use beltline_table::Value;
 use beltline_types::{Append, BatchBuilder, CommitRequest, Error, ErrorKind, Result, TopicPartition};
 
-use crate::check::{Totals, count_values, is_in_order};
+use crate::check::{Notes, Totals, count_values, is_in_order};
 use crate::coordinator::{Coordinator, SESSION};
 use crate::member_log::MemberLog;
-use crate::node::{BY_VALUE, INPUT, OUTPUT, PARTITIONS};
+use crate::node::{BY_VALUE, INPUT, NOTES, OUTPUT, PARTITIONS};
 use crate::process::Process;
 use crate::world::open_log;
 
@@ -67,6 +67,8 @@ pub struct Cluster {
     processes: Vec<Process>,
     /// As without transactions: late appends of members thrown out are kept.
     appends_late: bool,
+    /// Notes so far.
+    notes: u64,
     seen: Seen,
 }
 
@@ -93,6 +95,7 @@ impl Cluster {
             group,
             processes: Vec::new(),
             appends_late: false,
+            notes: 0,
             seen: Seen::default(),
         };
         for _ in 0..count {
@@ -134,10 +137,17 @@ impl Cluster {
                 6..10 => self.decide(faults),
                 10..14 => self.disturb(faults)?,
                 14..20 => self.pass(),
+                20 => self.note()?,
                 _ => self.turn_one(faults)?,
             }
         }
         Ok(())
+    }
+
+    fn note(&mut self) -> Result<()> {
+        let index = self.random.below(self.processes.len() as u64) as usize;
+        self.notes += 1;
+        self.processes[index].node.note(self.notes.to_string().into_bytes())
     }
 
     /// A process, whichever the dice say, takes one step.
@@ -346,6 +356,15 @@ impl Cluster {
     /// What the log says.
     pub fn rekeyed(&self) -> Result<Totals> {
         count_values(&*self.log, BY_VALUE)
+    }
+
+    /// What was sent without an event.
+    ///
+    /// # Errors
+    /// What the log says.
+    pub fn notes(&self) -> Result<Notes> {
+        let owed = self.processes.iter().flat_map(|process| process.node.noted.iter().cloned());
+        Ok(Notes { written: count_values(&*self.log, NOTES)?, owed: owed.collect() })
     }
 
     /// Whether the outputs of every partition are in the order of their events, each once.

@@ -53,6 +53,13 @@ impl Coordinator {
         self.next
     }
 
+    /// A member has joined that is there already: the group will not notice, but each join is answered.
+    pub(crate) fn answer(&mut self, id: MemberId) {
+        if let Some(member) = self.members.get_mut(&id) {
+            member.events.push_back(GroupEvent::Assigned(Vec::new()));
+        }
+    }
+
     pub(crate) fn is_member(&self, id: MemberId) -> bool {
         self.members.contains_key(&id)
     }

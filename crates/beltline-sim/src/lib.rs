@@ -18,6 +18,6 @@ mod node;
 mod process;
 mod world;
 
-pub use check::Totals;
+pub use check::{Notes, Totals};
 pub use cluster::{Cluster, ClusterFaults, Seen};
 pub use world::{Faults, World};

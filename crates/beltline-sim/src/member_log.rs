@@ -11,7 +11,7 @@ use beltline_types::{
 };
 
 use crate::coordinator::{Coordinator, MemberId};
-use crate::node::{BY_VALUE, INPUT};
+use crate::node::{BY_VALUE, CHANGELOG, INPUT};
 
 #[derive(Default)]
 struct State {
@@ -106,7 +106,10 @@ impl Log for MemberLog {
     }
 
     fn commit(&self, request: CommitRequest) -> Result<CommitReceipt> {
-        if self.is_out() {
+        // Sends alone take no membership; those of events come with positions where events count once.
+        let is_of_member =
+            !request.offsets.is_empty() || request.appends.iter().any(|append| &*append.target.topic == CHANGELOG);
+        if is_of_member && self.is_out() {
             if self.appends_late {
                 self.log.commit(CommitRequest { offsets: Vec::new(), ..request })?;
             }
@@ -141,6 +144,8 @@ impl Log for MemberLog {
         state.topics = topics.to_vec();
         if out {
             self.begin_anew(&mut state);
+        } else if let Some(id) = state.id {
+            lock(&self.group).answer(id);
         }
         Ok(())
     }

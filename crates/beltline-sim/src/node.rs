@@ -1,6 +1,8 @@
 //! The app under test: count each value by its key, send every count on, and bring keys together first.
 
-use beltline_engine::{Core, CoreOptions, Guarantee, Next, SubscriptionId, TableId, TableSpec, Ticket, TopicId};
+use beltline_engine::{
+    Core, CoreOptions, Guarantee, Next, Origin, Outgoing, SubscriptionId, TableId, TableSpec, Ticket, TopicId,
+};
 use beltline_log::Log;
 use beltline_table::{Key, Value, ValueForm};
 use beltline_types::{Result, TopicSpec};
@@ -12,8 +14,10 @@ pub(crate) const INPUT: &str = "input";
 pub(crate) const BY_VALUE: &str = "by-value";
 /// One record per event of `BY_VALUE`.
 pub(crate) const OUTPUT: &str = "output";
+/// What a process sends without an event, each value once.
+pub(crate) const NOTES: &str = "notes";
 pub(crate) const TABLE: &str = "counts";
-const CHANGELOG: &str = "sim-counts-changelog";
+pub(crate) const CHANGELOG: &str = "sim-counts-changelog";
 
 pub(crate) const PARTITIONS: u32 = 3;
 
@@ -25,6 +29,9 @@ pub(crate) struct Node {
     pub(crate) table: TableId,
     by_value: TopicId,
     output: TopicId,
+    notes: TopicId,
+    /// Values sent to `NOTES`.
+    pub(crate) noted: Vec<Vec<u8>>,
     /// Events handled and not finished yet.
     pub(crate) held: Vec<Ticket>,
 }
@@ -41,10 +48,10 @@ impl Node {
             hand_over_deadline_ms: 400,
             ..CoreOptions::default()
         };
-        let specs = [INPUT, BY_VALUE, OUTPUT].map(|name| TopicSpec::new(name, PARTITIONS));
+        let specs = [INPUT, BY_VALUE, OUTPUT, NOTES].map(|name| TopicSpec::new(name, PARTITIONS));
         log.create_topics(&specs)?;
         let mut core = Core::new(options);
-        let [input, by_value, output] = specs.map(|spec| core.add_topic(spec));
+        let [input, by_value, output, notes] = specs.map(|spec| core.add_topic(spec));
         let spec = TableSpec {
             name: TABLE.into(),
             changelog: CHANGELOG.into(),
@@ -55,7 +62,7 @@ impl Node {
         let table = core.add_table(spec);
         let rekey = core.subscribe("rekey", &[input])?;
         let count = core.subscribe("count", &[by_value])?;
-        Ok(Node { core, rekey, count, table, by_value, output, held: Vec::new() })
+        Ok(Node { core, rekey, count, table, by_value, output, notes, noted: Vec::new(), held: Vec::new() })
     }
 
     /// Takes an event of one of the handlers, does its work and holds it; says whether there was one.
@@ -84,6 +91,14 @@ impl Node {
         }
         self.held.push(ticket);
         Ok(true)
+    }
+
+    /// Sends a value that no event brings.
+    pub(crate) fn note(&mut self, value: Vec<u8>) -> Result<()> {
+        let record = Outgoing { partition: None, key: None, value: Some(&value), headers: &[], timestamp: -1 };
+        self.core.send(self.notes, &record, Origin::Outside(0))?;
+        self.noted.push(value);
+        Ok(())
     }
 
     /// Takes an event and gives it back unprocessed.

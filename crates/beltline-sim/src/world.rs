@@ -12,8 +12,8 @@ use beltline_table::{Key, Value};
 use beltline_types::{Append, BatchBuilder, CommitRequest, Error, ErrorKind, Result, TopicPartition};
 use beltline_worker::io::{self, Restored, ShardChanges};
 
-use crate::check::{Totals, count_values};
-use crate::node::{BY_VALUE, INPUT, Node, OUTPUT, PARTITIONS};
+use crate::check::{Notes, Totals, count_values};
+use crate::node::{BY_VALUE, INPUT, NOTES, Node, OUTPUT, PARTITIONS};
 
 /// Different values in the input.
 const VALUES: u64 = 12;
@@ -48,6 +48,8 @@ pub struct World {
     boundaries: u64,
     crash_at: Option<u64>,
     crashes: u64,
+    /// Notes so far.
+    notes: u64,
 }
 
 impl World {
@@ -74,6 +76,7 @@ impl World {
             boundaries: 0,
             crash_at: None,
             crashes: 0,
+            notes: 0,
         })
     }
 
@@ -116,7 +119,8 @@ impl World {
                     let which = self.either_subscription();
                     self.node.take_and_release(which);
                 }
-                88..96 => self.pass(),
+                88..94 => self.pass(),
+                94 | 95 => self.note()?,
                 96 => self.log.sync()?,
                 97 => self.tidy()?,
                 98 if faults.kills && self.random.once_in(4) => self.kill()?,
@@ -187,6 +191,19 @@ impl World {
     /// What the log says.
     pub fn rekeyed(&self) -> Result<Totals> {
         count_values(&*self.log, BY_VALUE)
+    }
+
+    /// What was sent without an event.
+    ///
+    /// # Errors
+    /// What the log says.
+    pub fn notes(&self) -> Result<Notes> {
+        Ok(Notes { written: count_values(&*self.log, NOTES)?, owed: self.node.noted.clone() })
+    }
+
+    fn note(&mut self) -> Result<()> {
+        self.notes += 1;
+        self.node.note(self.notes.to_string().into_bytes())
     }
 
     fn either_subscription(&mut self) -> beltline_engine::SubscriptionId {

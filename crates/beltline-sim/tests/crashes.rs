@@ -24,6 +24,10 @@ fn seeds() -> Vec<u64> {
 fn finished(mut world: World, steps: usize, faults: Faults) -> World {
     world.run(steps, faults).unwrap();
     world.come_to_rest().unwrap();
+    // Whatever was rolled back, what no event sends is written once, unless its process has died before.
+    let notes = world.notes().unwrap();
+    assert!(notes.written.values().all(|count| *count == 1), "{notes:?}");
+    assert!(notes.owed.iter().all(|value| notes.written.contains_key(value)), "{notes:?}");
     world
 }
 

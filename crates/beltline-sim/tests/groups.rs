@@ -28,6 +28,10 @@ fn seeds() -> Vec<u64> {
 fn finished(mut cluster: Cluster, faults: ClusterFaults) -> Cluster {
     cluster.run(STEPS, faults).unwrap();
     cluster.come_to_rest().unwrap();
+    let notes = cluster.notes().unwrap();
+    assert!(notes.owed.iter().all(|value| notes.written.contains_key(value)), "lost: {notes:?}");
+    // Only where nobody knows whether a unit was written may they be written twice.
+    assert!(faults.log_errors || notes.written.values().all(|count| *count == 1), "doubled: {notes:?}");
     cluster
 }
 

@@ -1,6 +1,6 @@
 //! What a handler can do while it works on an event.
 
-use beltline_engine::{Core, TableId, Ticket, TopicId};
+use beltline_engine::{Core, Origin, Outgoing, TableId, Ticket, TopicId};
 use beltline_types::{Error, ErrorKind, HeaderIter, Offset, RecordView, Result, Timestamp, TopicPartition};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -68,7 +68,8 @@ impl Belt<'_> {
         self.record().map_or_else(|| HeaderIter::new(&[]), |record| record.headers())
     }
 
-    /// Sends a value. Without a key ([`RecordKey`] of `()`) partitions take turns.
+    /// Sends a value. Without a key ([`RecordKey`] of `()`) partitions take turns. What a timer sends is sent again when
+    /// its commit is rolled back; what an event sends is not, because the event comes again.
     ///
     /// # Errors
     /// `Usage` when the value cannot be written as JSON, `Limit` when too much waits for the next commit.
@@ -78,7 +79,11 @@ impl Belt<'_> {
             Error::new(ErrorKind::Usage, message).with_source(error)
         })?;
         let id = self.topic_id(topic.index)?;
-        self.core.emit(id, None, key.to_bytes().as_deref(), Some(&bytes), &[], -1)?;
+        let (key, value) = (key.to_bytes(), Some(bytes.as_slice()));
+        let record = Outgoing { partition: None, key: key.as_deref(), value, headers: &[], timestamp: -1 };
+        // Timers cannot change tables, so none of them need be told from another.
+        let origin = if self.ticket.is_some() { Origin::Event } else { Origin::Outside(0) };
+        self.core.send(id, &record, origin)?;
         Ok(())
     }
 

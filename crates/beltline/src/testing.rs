@@ -23,6 +23,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use beltline_engine::{Origin, Outgoing};
 use beltline_env::{Clock, ManualClock, SystemClock};
 use beltline_types::{Error, ErrorKind, Result, TopicSpec};
 use beltline_worker::Local;
@@ -91,7 +92,8 @@ impl TestBelt {
         let id = self.runner.shared.topics.get(topic.index).copied().ok_or_else(|| {
             Error::new(ErrorKind::Usage, format!("topic {} was declared for another app", topic.name))
         })?;
-        self.runner.worker.core.emit(id, None, key, value, &[], -1)?;
+        let record = Outgoing { partition: None, key, value, headers: &[], timestamp: -1 };
+        self.runner.worker.core.send(id, &record, Origin::Outside(0))?;
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use pyo3::sync::PyOnceLock;
 use crate::cursor::{Cursor, InHand};
 
 static VARIABLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static CURRENT_TASK: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 fn variable(py: Python<'_>) -> PyResult<&Py<PyAny>> {
     VARIABLE.get_or_try_init(py, || {
@@ -50,11 +51,26 @@ pub fn in_hand(py: Python<'_>) -> Option<InHand> {
     current.cast::<Cursor>().ok()?.get().in_hand()
 }
 
-/// When the event was handed out that the running task or thread works on, or within which it was made.
+/// When the event was handed out that the running task or thread works on, see [`Cursor::epoch`].
 #[inline]
 pub fn epoch(py: Python<'_>) -> Option<u32> {
     let current = get(py).ok()??;
     current.cast::<Cursor>().ok()?.get().epoch()
+}
+
+/// Whether what the running task or thread sends and writes is on behalf of an event; so it is in a task that outlives
+/// its event.
+#[inline]
+pub fn is_of_event(py: Python<'_>) -> bool {
+    epoch(py).is_some()
+}
+
+/// A number of the running task, as long as it lives; 1 outside of tasks.
+pub fn task_number(py: Python<'_>) -> u64 {
+    let find = CURRENT_TASK.import(py, "asyncio", "current_task");
+    // Without a running loop it is refused.
+    let task = find.and_then(|current_task| current_task.call0());
+    task.ok().filter(|task| !task.is_none()).map_or(1, |task| task.as_ptr() as u64)
 }
 
 /// Whether `cursor` is the current one; also false when nobody can say.
