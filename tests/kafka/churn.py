@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-from checker import Sequences, check_copied, check_sequences
+from checker import Sequences, assert_none, check_copied, check_sequences
 from confluent_kafka import Producer
 from kafka_broker import Cluster, Node
 from kafka_clients import PATIENCE_S, Clients, Seen, until
@@ -219,6 +219,7 @@ class Churn:
             BROKER_COMMIT_EVERY=COMMIT_EVERY,
             # Under at-least-once, what a step has read may be taken back before it writes.
             PAUSE_S=0.05 if self.guarantee == "exactly_once" else 0,
+            NOTE_EVERY_S=0.05,
             TOPIC_REPLICATION_FACTOR=1 if self.cluster is None else 3,
             WORKER=f"{name}-{self._number}",
         )
@@ -351,6 +352,7 @@ class Churn:
 
     def check(self, sent: dict[str, int]) -> Sequences:
         """Check what came out, and what the table counted."""
+        check_noted(self.kafka, self.app_id, self.say)
         if self.guarantee == "exactly_once":
             check_counted_once(self.kafka, self.app_id, sent, self.say)
         steps = [taken(record)[:2] for record in self.kafka.read(f"{self.app_id}-out")]
@@ -381,6 +383,26 @@ def check_counted_once(kafka: Clients, app_id: str, sent: dict[str, int], say: C
     check_copied(((key, n) for key, n, _ in came), given)
     counted = Counter(key for key, _ in given)
     check_sequences(((key, count) for key, _, count in came), counted, exactly_once=True)
+
+
+def check_noted(kafka: Clients, app_id: str, say: Callable[[str], object] = print) -> None:
+    """Check that of what each worker has sent without an event nothing is missing up to the last that came out.
+
+    Where brokers never say whether a commit has happened, notes may come again.
+
+    Raises:
+        AssertionError: With the first faults.
+    """
+    found = Sequences()
+    records = kafka.read(f"{app_id}-notes")
+    for record in records:
+        assert record.key is not None
+        assert record.value is not None
+        found.take(record.key.decode(), int(record.value))
+    found.ended(found.highest)
+    assert_none(found.faults)
+    assert found.highest, "no worker has noted anything, so nothing was checked"
+    say(f"{len(records)} notes of {len(found.highest)} workers, {found.repeated} came again")
 
 
 def repeated(records: Iterable[Seen]) -> list[Seen]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 
 import beltline as faust
@@ -14,6 +15,9 @@ PARTITIONS = int(os.environ.get("PARTITIONS", "4"))
 #: Seconds that one step of so many awaits between what it reads and what it writes.
 PAUSE_S = float(os.environ.get("PAUSE_S", "0"))
 PAUSE_EVERY = 50
+
+#: Seconds between two notes, which no event sends; none without.
+NOTE_EVERY_S = float(os.environ.get("NOTE_EVERY_S", "0"))
 
 #: While a file of this name is there, steps await in the middle.
 HOLD = os.environ.get("HOLD")
@@ -40,6 +44,7 @@ class Taken(faust.Record):
 steps = app.topic(f"{APP_ID}-in", key_type=str, value_type=Step)
 taken = app.topic(f"{APP_ID}-out", key_type=str, value_type=Taken)
 counts = app.Table("counts", default=int)
+notes = app.topic(f"{APP_ID}-notes", key_type=str, value_type=int)
 
 
 @app.agent(steps)
@@ -60,6 +65,15 @@ async def pause(step):
         print("held", flush=True)
         while os.path.exists(HOLD) or len(counts.shards()) < PARTITIONS:
             await asyncio.sleep(0.02)
+
+
+if NOTE_EVERY_S:
+    numbers = itertools.count(1)
+
+    @app.timer(NOTE_EVERY_S)
+    async def note():
+        """Send the next number of this worker."""
+        await notes.send(key=os.environ["WORKER"], value=next(numbers))
 
 
 @app.task
