@@ -116,6 +116,7 @@ def crc32c(data: bytes) -> int:
     return crc ^ 0xFFFFFFFF
 
 
+@pytest.mark.once
 def test_a_codec_that_nobody_knows_is_named(
     workers: Workers, kafka: Clients, broker: Description, names: Names
 ) -> None:
