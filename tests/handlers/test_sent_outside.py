@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,13 +11,6 @@ from taking_back import Bench
 
 #: Nothing else may be what ends a test.
 DEADLINE_S = 30.0
-
-
-@pytest.fixture
-def bench(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Bench]:
-    made = Bench(tmp_path / "data", caplog)
-    yield made
-    made.end_holder()
 
 
 def hold_first(bench: Bench) -> None:

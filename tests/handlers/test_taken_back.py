@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import beltline as bl
@@ -18,13 +17,6 @@ from beltline.exceptions import EventTakenBack
 from taking_back import PARTITIONS, Bench
 
 WORDS = ["a", "b", "c", "d", "e"]
-
-
-@pytest.fixture
-def bench(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Bench]:
-    made = Bench(tmp_path / "data", caplog)
-    yield made
-    made.end_holder()
 
 
 def plain(bench: Bench) -> None:

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use beltline_table::Shard;
-use beltline_types::{Batch, Error, ErrorKind, Offset, RecordView, Result, Timestamp, TopicInfo, TopicPartition};
+use beltline_types::{Batch, Offset, RecordView, TopicInfo, TopicPartition};
 
 use crate::commit::CommitClock;
 use crate::group::Group;
 use crate::lane::{Finished, Lane, Place};
-use crate::outbox::{Origin, Outbox, Outgoing};
+use crate::outbox::Outbox;
 use crate::queue::PartitionQueue;
 use crate::survey::Survey;
 use crate::tables::Tables;
 use crate::topology::Topics;
-use crate::{CoreOptions, Counters, Guarantee, LogCommand, Receipt, Sent, SubscriptionId, TableId, TableSpec, TopicId};
+use crate::{CoreOptions, Counters, Guarantee, LogCommand, Receipt, SubscriptionId, TableId, TableSpec, TopicId};
 
 /// An event in somebody's hands. Give it to [`Core::done`] or [`Core::release`]; after an aborted commit, and when its
 /// partition goes to another member, tickets from before are stale, and giving them back has no effect.
@@ -424,63 +424,6 @@ impl Core {
         if lane.give_back(ticket.offset) {
             self.subscriptions[ticket.subscription as usize].returned += 1;
         }
-    }
-
-    /// Sends a record on behalf of an event, with the next unit: it is not written when the unit is rolled back, and the
-    /// event is handed out again. As [`Core::send`] in everything else.
-    ///
-    /// # Errors
-    /// See [`Core::send`].
-    pub fn emit(
-        &mut self,
-        topic: TopicId,
-        partition: Option<u32>,
-        key: Option<&[u8]>,
-        value: Option<&[u8]>,
-        headers: &[u8],
-        timestamp: Timestamp,
-    ) -> Result<Sent> {
-        self.send(topic, &Outgoing { partition, key, value, headers, timestamp }, Origin::Event)
-    }
-
-    /// Sends a record with the next unit. When that is rolled back, the record goes with the unit after it if it comes from
-    /// outside of events. It is written twice where nobody knows whether the first unit was written, because the log
-    /// gave no answer.
-    ///
-    /// # Errors
-    /// `NotFound` for a topic of another core, `Usage` for a partition that does not exist, `Limit` when the outbox is full:
-    /// wait for a commit and try again. Headers that [`beltline_types::encode_headers`] has not made are refused.
-    pub fn send(&mut self, topic: TopicId, record: &Outgoing<'_>, origin: Origin) -> Result<Sent> {
-        let Some(info) = self.topics.get(topic) else {
-            let message = format!("topic number {} is not known to this core", topic.0);
-            return Err(Error::new(ErrorKind::NotFound, message));
-        };
-        let refusal_bytes = self.options.outbox_refusal_bytes(self.outbox_floor);
-        let sent = self.outbox.push(topic, info, record, origin, refusal_bytes)?;
-        self.counters.sends += 1;
-        self.clock.touch();
-        if self.outbox.bytes() >= self.options.commit_bytes {
-            self.clock.requested = true;
-        }
-        if self.outbox.bytes() >= self.options.outbox_bytes {
-            self.gated = true;
-        }
-        Ok(sent)
-    }
-
-    /// Somebody changes a table outside of events. Under exactly-once what this one sends and changes in a unit counts as a
-    /// whole: when the unit is rolled back, and the change with it, what was sent is not sent again. A timer, say, that takes
-    /// entries out of a table to send them finds them there the next time.
-    pub fn changed_outside(&mut self, by: u64) {
-        if self.must_drain() {
-            self.changed_outside.insert(by);
-        }
-    }
-
-    /// Whether so much waits for a commit that no new event is handed out; senders outside of events
-    /// should wait as well.
-    pub fn outbox_is_full(&self) -> bool {
-        self.outbox.bytes() >= self.options.outbox_bytes
     }
 
     /// A shard, once it is restored. Events of partition `p` belong to shard `p`.

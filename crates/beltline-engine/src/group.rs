@@ -108,6 +108,7 @@ impl Group {
         self.finishing().map(|(name, _)| name).filter(|name| numbers.contains(&name.partition)).cloned().collect()
     }
 
+    /// Notes when nothing is ours, so that whatever will be is known to be younger.
     pub(crate) fn note_if_empty(&mut self) {
         if self.held.is_empty() {
             self.renewed = self.generation;

@@ -8,7 +8,7 @@ use beltline_types::{
     partition_of,
 };
 
-use crate::{Receipt, Sent, TopicId};
+use crate::{Core, Receipt, Sent, TopicId};
 
 /// On whose behalf a record is sent, which says what becomes of it when its unit is rolled back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,6 +228,65 @@ impl Outbox {
         if was_empty && !target.records.is_empty() {
             self.touched.push((sends.topic, sends.partition));
         }
+    }
+}
+
+impl Core {
+    /// Sends a record on behalf of an event, with the next unit: it is not written when the unit is rolled back, and the
+    /// event is handed out again. As [`Core::send`] in everything else.
+    ///
+    /// # Errors
+    /// See [`Core::send`].
+    pub fn emit(
+        &mut self,
+        topic: TopicId,
+        partition: Option<u32>,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[u8],
+        timestamp: Timestamp,
+    ) -> Result<Sent> {
+        self.send(topic, &Outgoing { partition, key, value, headers, timestamp }, Origin::Event)
+    }
+
+    /// Sends a record with the next unit. When that is rolled back, the record goes with the unit after it if it comes from
+    /// outside of events. It is written twice where nobody knows whether the first unit was written, because the log
+    /// gave no answer.
+    ///
+    /// # Errors
+    /// `NotFound` for a topic of another core, `Usage` for a partition that does not exist, `Limit` when the outbox is full:
+    /// wait for a commit and try again. Headers that [`beltline_types::encode_headers`] has not made are refused.
+    pub fn send(&mut self, topic: TopicId, record: &Outgoing<'_>, origin: Origin) -> Result<Sent> {
+        let Some(info) = self.topics.get(topic) else {
+            let message = format!("topic number {} is not known to this core", topic.0);
+            return Err(Error::new(ErrorKind::NotFound, message));
+        };
+        let refusal_bytes = self.options.outbox_refusal_bytes(self.outbox_floor);
+        let sent = self.outbox.push(topic, info, record, origin, refusal_bytes)?;
+        self.counters.sends += 1;
+        self.clock.touch();
+        if self.outbox.bytes() >= self.options.commit_bytes {
+            self.clock.requested = true;
+        }
+        if self.outbox.bytes() >= self.options.outbox_bytes {
+            self.gated = true;
+        }
+        Ok(sent)
+    }
+
+    /// Somebody changes a table outside of events. Under exactly-once what this one sends and changes in a unit counts as a
+    /// whole: when the unit is rolled back, and the change with it, what was sent is not sent again. A timer, say, that takes
+    /// entries out of a table to send them finds them there the next time.
+    pub fn changed_outside(&mut self, by: u64) {
+        if self.must_drain() {
+            self.changed_outside.insert(by);
+        }
+    }
+
+    /// Whether so much waits for a commit that no new event is handed out; senders outside of events
+    /// should wait as well.
+    pub fn outbox_is_full(&self) -> bool {
+        self.outbox.bytes() >= self.options.outbox_bytes
     }
 }
 

@@ -453,7 +453,7 @@ impl Belt {
             drop(inner);
             return Err(taken_back(py));
         }
-        let partition = inner.send(&record, receiver, || context::in_hand(py).is_some()).for_python(py)?;
+        let partition = inner.send(&record, receiver).for_python(py)?;
         self.wake_if_needed(&inner);
         Ok(partition)
     }

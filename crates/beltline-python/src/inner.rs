@@ -225,22 +225,16 @@ impl Inner {
         })
     }
 
-    /// Puts a record into the outbox; returns its partition. Only asked when the outbox is full: whether the sender is in
-    /// the middle of an event.
+    /// Puts a record into the outbox; returns its partition.
     ///
     /// # Errors
     /// `NotFound` for a topic that was not declared, `Usage` for a partition it has not, `Limit` when the outbox is full.
-    pub fn send(
-        &mut self,
-        record: &Outgoing<'_>,
-        receiver: Option<Receiver>,
-        is_within_event: impl FnOnce() -> bool,
-    ) -> Result<u32> {
+    pub fn send(&mut self, record: &Outgoing<'_>, receiver: Option<Receiver>) -> Result<u32> {
         let topic = self.topic_id(record.topic)?;
-        self.send_to(topic, record, receiver, is_within_event).map(|sent| sent.partition)
+        self.send_to(topic, record, receiver).map(|sent| sent.partition)
     }
 
-    /// As [`Inner::send`], with a receipt and without anything special: when the outbox is full, not in an event either.
+    /// As [`Inner::send`], with a receipt and without anything special.
     ///
     /// # Errors
     /// `Limit` when the outbox is full, `Usage` when the belt is closed.
@@ -253,7 +247,7 @@ impl Inner {
         receiver: Receiver,
     ) -> Result<SentTo> {
         let record = Outgoing { topic: "", key, value, partition: None, timestamp: None, headers: &[], origin };
-        self.send_to(topic, &record, Some(receiver), || false)
+        self.send_to(topic, &record, Some(receiver))
     }
 
     /// The receipt of a record, see [`Deliveries::take_back`].
@@ -261,21 +255,15 @@ impl Inner {
         self.deliveries.take_back(py, sent)
     }
 
-    fn send_to(
-        &mut self,
-        topic: TopicId,
-        record: &Outgoing<'_>,
-        receiver: Option<Receiver>,
-        is_within_event: impl FnOnce() -> bool,
-    ) -> Result<SentTo> {
+    fn send_to(&mut self, topic: TopicId, record: &Outgoing<'_>, receiver: Option<Receiver>) -> Result<SentTo> {
         let now_ms = self.clock.as_ref().map(|clock| clock.now_ms());
         let core = self.core_mut()?;
         let Outgoing { topic: _, key, value, partition, timestamp, headers, origin } = *record;
         // With exactly-once the commit that makes room waits for the events in flight, so these may go on up to the
         // core's own limit. Who sends outside of them waits for room, or there would soon be none for them either.
         let is_awaited =
-            || core.options().guarantee == Guarantee::ExactlyOnce && core.in_flight() > 0 && is_within_event();
-        if core.outbox_is_full() && !is_awaited() {
+            origin == Origin::Event && core.options().guarantee == Guarantee::ExactlyOnce && core.in_flight() > 0;
+        if core.outbox_is_full() && !is_awaited {
             let name = core.topic(topic).map_or("", |topic| &topic.name);
             let message = format!("topic {name}: the outbox is full; let the loop run, then send again");
             return Err(Error::new(ErrorKind::Limit, message));
@@ -294,7 +282,7 @@ impl Inner {
         let Record { topic, key, value, partition, timestamp, headers, receiver, origin, epoch: _ } = record;
         let (key, value) = (key.as_deref(), value.as_deref());
         let outgoing = Outgoing { topic: &topic, key, value, partition, timestamp, headers: &headers, origin };
-        self.send(&outgoing, receiver, || false)
+        self.send(&outgoing, receiver)
     }
 
     /// Has a future resolved when the subscription may have an event.
