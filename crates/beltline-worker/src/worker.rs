@@ -192,15 +192,12 @@ impl Worker {
     /// Joins the group and starts the I/O threads; a second call has no effect.
     ///
     /// # Errors
-    /// `Usage` when a changelog or a topic does not fit its table, `Internal` when the system gives no thread, `Unauthorized` when the
-    /// group does not take us.
+    /// `Usage` when a topic does not fit a table, `Internal` when the system gives no thread, `Unauthorized` when the
+    /// group does not take us. A log that does not answer is no error: the group is joined when it does.
     pub fn start(&mut self) -> Result<()> {
         self.check()?;
         if self.started {
             return Ok(());
-        }
-        for (_, spec) in self.core.tables() {
-            io::prepare_changelog(&*self.log, spec)?;
         }
         if let Some(error) = self.core.misfit() {
             return Err(error);

@@ -29,6 +29,8 @@ struct Script {
     trouble: Option<String>,
     /// What the next commit is answered with.
     refusal: Option<ErrorKind>,
+    /// Questions and joins are not answered.
+    silent: bool,
     /// How many more reads of changelogs find nothing, as while a transaction is open.
     blocked: u64,
     /// Bytes read from changelogs.
@@ -64,16 +66,25 @@ impl Scripted {
     fn say(&self, event: GroupEvent) {
         self.change(|script| script.events.push_back(event));
     }
+
+    fn answers(&self) -> Result<()> {
+        match self.change(|script| script.silent) {
+            true => Err(Error::new(ErrorKind::Unavailable, "silence")),
+            false => Ok(()),
+        }
+    }
 }
 
 impl Log for Scripted {
     fn create_topics(&self, wanted: &[TopicSpec]) -> Result<()> {
+        self.answers()?;
         self.log.create_topics(wanted)
     }
     fn topics(&self) -> Result<Vec<TopicInfo>> {
         self.log.topics()
     }
     fn topic(&self, name: &str) -> Result<Option<TopicInfo>> {
+        self.answers()?;
         self.log.topic(name)
     }
     fn delete_topic(&self, name: &str) -> Result<()> {
@@ -117,6 +128,7 @@ impl Log for Scripted {
         self.log.sync()
     }
     fn join(&self, _group: &str, topics: &[Arc<str>]) -> Result<()> {
+        self.answers()?;
         self.change(|script| script.joins.push(topics.iter().map(ToString::to_string).collect()));
         Ok(())
     }
@@ -165,6 +177,13 @@ fn part(partition: u32) -> TopicPartition {
 
 impl Member {
     fn start(log: &Arc<EmbeddedLog>) -> Member {
+        let mut member = Member::declare(log);
+        member.worker.start().unwrap();
+        assert_eq!(member.log.change(|script| script.joins.clone()), [["in"]]);
+        member
+    }
+
+    fn declare(log: &Arc<EmbeddedLog>) -> Member {
         let (scripted, files) = (Scripted::new(log), MemoryFiles::default());
         let options =
             CoreOptions { guarantee: Guarantee::ExactlyOnce, commit_interval_ms: Some(5), ..CoreOptions::default() };
@@ -174,8 +193,6 @@ impl Member {
         let topic = worker.declare_topic(TopicSpec::new("in", 2)).unwrap();
         let table = worker.add_table(spec()).unwrap();
         let reader = worker.core.subscribe("reader", &[topic]).unwrap();
-        worker.start().unwrap();
-        assert_eq!(scripted.change(|script| script.joins.clone()), [["in"]]);
         Member { worker, log: scripted, reader, table, files }
     }
 
@@ -234,6 +251,23 @@ fn a_log_of_our_own_gives_everything_before_the_first_turn() {
     worker.start().unwrap();
     assert_eq!(worker.core.assigned().count(), 3);
     worker.stop(PATIENCE).unwrap();
+}
+
+#[test]
+fn a_log_that_falls_silent_before_the_start_is_joined_when_it_answers() {
+    let log = shared_log();
+    let mut member = Member::declare(&log);
+    member.log.change(|script| script.silent = true);
+    member.worker.start().unwrap();
+    member.until("the worker says what it waits for", |member| {
+        let notice = member.worker.poll_notice();
+        notice.is_some_and(|notice| notice.contains("joining the group is tried again"))
+    });
+    member.log.change(|script| script.silent = false);
+    member.until("the group is joined", |member| member.log.change(|script| !script.joins.is_empty()));
+    member.log.say(GroupEvent::Assigned(vec![part(0), part(1)]));
+    write(&log, part(0), 3);
+    member.until_counted(0, 3);
 }
 
 #[test]

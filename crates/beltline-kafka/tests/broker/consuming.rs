@@ -81,8 +81,7 @@ fn what_is_read_ahead_has_a_limit() {
     }
     let before = resident_bytes();
     // The first fetch opens the partition; nobody takes the rest.
-    let fetched = log.fetch(&target, 0, 1000).unwrap();
-    assert!(fetched.batches.is_empty());
+    log.fetch(&target, 0, 1000).unwrap();
     std::thread::sleep(Duration::from_secs(3));
     let grown = resident_bytes().saturating_sub(before);
     // 100 MB lie in the topic. A fetch under way may bring what the brokers send at once.
