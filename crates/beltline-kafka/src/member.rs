@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use beltline_log::assignment::{GroupAssignor, Numbers, PROTOCOL};
+use beltline_env::Clock;
+use beltline_log::assignment::{Numbers, PROTOCOL};
 use beltline_log::{Fetched, GroupEvent};
 use beltline_types::{Error, ErrorKind, Offset, Result, TopicPartition};
 
+use crate::assignor::MemberAssignor;
 use crate::context::Context;
 use crate::errors::{is_transient, kind_of};
 use crate::lane::Lane;
@@ -26,6 +28,10 @@ const SLICE: Duration = Duration::from_millis(100);
 /// How long leaving may take; behind it others take over when the session has expired.
 const LEAVING: Duration = Duration::from_secs(5);
 
+/// How long what the group was told may differ from what is to be read before it is told again: longer than a rebalance
+/// that nobody delays.
+const UNANNOUNCED: Duration = Duration::from_secs(2);
+
 /// Partitions that others are to get.
 struct Revoking {
     all: Vec<TopicPartition>,
@@ -35,7 +41,10 @@ struct Revoking {
 
 #[derive(Default)]
 struct State {
+    /// What is to be read, in order.
     topics: Vec<Arc<str>>,
+    /// Since when the group has been told something else, and after how many joins.
+    unannounced: (Duration, u64),
     events: VecDeque<GroupEvent>,
     revoking: Option<Revoking>,
     /// What was last said about standbys.
@@ -51,7 +60,7 @@ pub(crate) struct Member {
     state: Mutex<State>,
     lanes: Mutex<Lanes>,
     queue: Queue,
-    assignor: Arc<GroupAssignor>,
+    assignor: Arc<MemberAssignor>,
     client: Arc<Client>,
     /// Held by whoever serves the queue.
     serving: Mutex<()>,
@@ -72,7 +81,7 @@ impl Member {
         warm: Numbers,
     ) -> Result<Member> {
         let client = context.client(Role::Member, Some(group), None)?;
-        let assignor = Arc::new(GroupAssignor::new(warm));
+        let assignor = Arc::new(MemberAssignor::new(warm));
         let deadline = context.question();
         let made = client
             .register_assignor(PROTOCOL, assignor.clone())
@@ -103,6 +112,7 @@ impl Member {
         let mut wanted = topics.to_vec();
         wanted.sort();
         wanted.dedup();
+        self.look_up_new(&wanted)?;
         let mut state = self.state();
         if state.topics == wanted {
             // The group will not notice, so the answer is given here.
@@ -110,12 +120,72 @@ impl Member {
             self.queue.interrupt();
             return Ok(());
         }
-        let deadline = self.context.question();
-        let subscribed = PartitionList::of_topics(&wanted).and_then(|list| self.client.subscribe(&list));
-        let doing = || format!("subscribing to {}", wanted.join(", "));
-        subscribed.map_err(|fault| self.context.error(&doing(), &deadline, &fault))?;
+        self.announce(&wanted)?;
         state.topics = wanted;
+        state.unannounced.0 = self.now();
         Ok(())
+    }
+
+    fn announce(&self, topics: &[Arc<str>]) -> Result<()> {
+        let deadline = self.context.question();
+        let subscribed = PartitionList::of_topics(topics).and_then(|list| self.client.subscribe(&list));
+        let doing = || format!("subscribing to {}", topics.join(", "));
+        subscribed.map_err(|fault| self.context.error(&doing(), &deadline, &fault))
+    }
+
+    /// Has librdkafka know the topics that come in before they are subscribed to. One that has to ask for them first
+    /// calls the partitions of topics that go out lost, and joins again only if it is the leader; and it may abort the
+    /// process while it joins without a member id.
+    fn look_up_new(&self, wanted: &[Arc<str>]) -> Result<()> {
+        let before = self.state().topics.clone();
+        // The first subscription replaces none.
+        let new = wanted.iter().filter(|topic| !before.is_empty() && !before.contains(topic));
+        for topic in new {
+            topics::find_at_once(&self.context, &self.client, topic)?;
+        }
+        Ok(())
+    }
+
+    /// librdkafka may take topics over and not join again for them, so that the group goes on with the old ones. Nobody
+    /// says so: what was announced is compared with what is to be read, and where that differs for long, librdkafka is
+    /// given the old topics and the new ones again, which makes it join.
+    fn see_that_all_is_announced(&self) {
+        let (announced, now) = (self.assignor.announced(), self.now());
+        let wanted = {
+            let mut state = self.state();
+            let differs = announced.joins > 0 && announced.topics != state.topics;
+            if !differs || state.revoking.is_some() || state.unannounced.1 != announced.joins {
+                state.unannounced = (now, announced.joins);
+                return;
+            }
+            if now.saturating_sub(state.unannounced.0) < UNANNOUNCED {
+                return;
+            }
+            state.unannounced.0 = now;
+            state.topics.clone()
+        };
+        if self.context.health.is_suspected() || !self.has_place() {
+            return;
+        }
+        // What does not exist is not announced, and joining again changes nothing about it.
+        let exists = |topic: &Arc<str>| {
+            announced.topics.contains(topic)
+                || topics::find_at_once(&self.context, &self.client, topic).is_ok_and(|found| found.is_some())
+        };
+        if wanted.iter().filter(|topic| exists(topic)).eq(&announced.topics) {
+            return;
+        }
+        // If one of them fails, there is another time.
+        let _ = self.announce(&announced.topics).and_then(|()| self.announce(&wanted));
+    }
+
+    fn now(&self) -> Duration {
+        self.context.health.clock.monotonic()
+    }
+
+    /// Whether the brokers know this member.
+    fn has_place(&self) -> bool {
+        self.client.group_metadata().is_some_and(|metadata| metadata.is_member())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -138,6 +208,7 @@ impl Member {
                 return Ok(None);
             }
             self.notice_loss();
+            self.see_that_all_is_announced();
             if self.has_ended() {
                 return Ok(None);
             }
@@ -212,7 +283,7 @@ impl Member {
     fn on_revoke(&self, entries: &[Entry]) -> Result<()> {
         let partitions: Vec<TopicPartition> = entries.iter().map(|entry| entry.partition.clone()).collect();
         if self.client.assignment_lost() {
-            self.assignor.forget_generation();
+            self.assignor.group.forget_generation();
             self.drop_lanes(&partitions);
             self.unassign(&partitions)?;
             self.tell(Some(GroupEvent::Lost(partitions)));
@@ -248,8 +319,7 @@ impl Member {
         if self.state().revoking.is_none() {
             return;
         }
-        let has_place = || self.client.group_metadata().is_some_and(|metadata| metadata.is_member());
-        if self.client.assignment_lost() || !has_place() {
+        if self.client.assignment_lost() || !self.has_place() {
             self.ended.store(true, Ordering::Release);
         }
     }
@@ -260,7 +330,7 @@ impl Member {
 
     /// Hands an event out, and what the leader said about standbys along with it.
     fn tell(&self, event: Option<GroupEvent>) {
-        let standby = self.assignor.standby();
+        let standby = self.assignor.group.standby();
         let mut state = self.state();
         state.events.extend(event);
         if state.standby != standby {
@@ -399,7 +469,7 @@ impl Member {
     /// Ends a membership that is of no use any more; gives what it had, its topics, and the numbers known here.
     pub(crate) fn end(&self) -> (Vec<TopicPartition>, Vec<Arc<str>>, Numbers) {
         let had: Vec<TopicPartition> = self.lanes().keys().cloned().collect();
-        let mut warm = self.assignor.standby();
+        let mut warm = self.assignor.group.standby();
         warm.extend(had.iter().map(|partition| partition.partition));
         self.drop_lanes(&had);
         // The brokers know already, or find out when the session expires.

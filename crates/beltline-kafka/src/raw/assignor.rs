@@ -15,8 +15,8 @@ use super::list::entries;
 
 /// Decides who reads what. Runs on librdkafka's main thread: must not block or call the client.
 pub(crate) trait Assignor: Send + Sync {
-    /// What this member tells the leader when it joins, owning these.
-    fn user_data(&self, owned: Vec<TopicPartition>) -> Vec<u8>;
+    /// What this member tells the leader when it joins to read `topics`, owning these.
+    fn user_data(&self, topics: Vec<Arc<str>>, owned: Vec<TopicPartition>) -> Vec<u8>;
     /// The leader's decision, one assignment per member in their order; `None` when some member cannot be understood.
     fn assign(&self, topics: &[(Arc<str>, u32)], members: &[MemberView]) -> Option<Vec<Assignment>>;
     /// What the leader sent along with this member's assignment.
@@ -71,15 +71,19 @@ unsafe fn bytes<'a>(data: *const c_void, length: usize) -> &'a [u8] {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn beltline_user_data(
     app: *mut c_void,
+    topics: *const *const c_char,
+    topic_count: usize,
     owned: *const sys::rd_kafka_topic_partition_list_t,
     length: *mut usize,
 ) -> *const c_void {
-    // SAFETY: `app` is what was registered and alive; `owned` is null or a list; what is returned stays in `lent`, and
-    // the shim copies it before the next call on this thread.
+    // SAFETY: `app` is what was registered and alive; `topics` are that many names, each ending with a zero; `owned` is
+    // null or a list; what is returned stays in `lent`, and the shim copies it before the next call on this thread.
     unsafe {
         let app = &*app.cast::<App>();
+        let topics =
+            (0..topic_count).map(|index| CStr::from_ptr(*topics.add(index)).to_string_lossy().into()).collect();
         let owned = entries(owned).into_iter().map(|entry| entry.partition).collect();
-        let data = catch_unwind(AssertUnwindSafe(|| app.assignor.user_data(owned))).unwrap_or_default();
+        let data = catch_unwind(AssertUnwindSafe(|| app.assignor.user_data(topics, owned))).unwrap_or_default();
         let mut lent = app.lent.lock().unwrap_or_else(PoisonError::into_inner);
         *lent = data;
         *length = lent.len();

@@ -27,7 +27,8 @@ struct beltline_member {
 };
 
 /* The Rust side. All three run on librdkafka's main thread: they do not block, do not unwind and do not call the client. */
-extern const void *beltline_user_data(void *app, const rd_kafka_topic_partition_list_t *owned, size_t *len);
+extern const void *beltline_user_data(void *app, const char *const *topics, size_t topic_count,
+                                      const rd_kafka_topic_partition_list_t *owned, size_t *len);
 extern int beltline_assign(void *app, const rd_kafka_metadata_t *metadata, struct beltline_member *members, size_t count);
 extern void beltline_assigned(void *app, int32_t generation, const void *data, size_t len);
 
@@ -43,8 +44,15 @@ void beltline_member_set_user_data(rd_kafka_group_member_t *member, const void *
  * would ever move. */
 static rd_kafkap_bytes_t *member_metadata(const rd_kafka_assignor_t *assignor, void *state, const rd_list_t *topics,
                                           const rd_kafka_topic_partition_list_t *owned, const rd_kafkap_str_t *rack) {
-        size_t len       = 0;
-        const void *data = beltline_user_data(assignor->rkas_opaque, owned, &len);
+        const rd_kafka_topic_info_t *topic;
+        const char **names = rd_calloc(rd_list_cnt(topics) + 1, sizeof(*names));
+        const void *data;
+        size_t len = 0;
+        int i;
+        RD_LIST_FOREACH(topic, topics, i)
+                names[i] = topic->topic;
+        data = beltline_user_data(assignor->rkas_opaque, names, (size_t)rd_list_cnt(topics), owned, &len);
+        rd_free(names);
         return rd_kafka_consumer_protocol_member_metadata_new(topics, data, len, NULL, -1, rack);
 }
 

@@ -245,3 +245,30 @@ fn partitions_that_stay_are_read_without_a_gap() {
         eventually("the end is reached", || read(&partition, None) == 150);
     }
 }
+
+#[test]
+fn a_topic_is_exchanged_for_another_by_one_member_after_the_other() {
+    let group = unique("exchange");
+    let log = connect(options(&group));
+    let stays = topic(&log, "stays", 4);
+    let goes = topic(&log, "goes", 4);
+    let workers = [1, 2].map(|_| Worker::start(options(&group), &[stays.clone(), goes.clone()]));
+    let share = |topic: &str| workers.iter().all(|worker| worker.numbers(topic).len() == 2);
+    eventually("two share", || share(&stays) && share(&goes));
+    // One of them leads the group; each comes second once.
+    for order in [[0, 1], [1, 0]] {
+        let comes = topic(&log, "comes", 4);
+        for (step, place) in order.into_iter().enumerate() {
+            workers[place].log.join(&group, &[stays.clone(), comes.clone()]).unwrap();
+            let reads = |place: usize| workers[order[place]].numbers(&comes).len();
+            eventually("those who read it share it", || {
+                (reads(0), reads(1)) == if step == 0 { (4, 0) } else { (2, 2) }
+            });
+        }
+    }
+    for worker in &workers {
+        let events = worker.events.lock().unwrap();
+        let lost = events.iter().find(|event| matches!(event, GroupEvent::Lost(_)));
+        assert!(lost.is_none(), "a topic that is not read any more was given back: {lost:?}");
+    }
+}
