@@ -13,6 +13,7 @@ use beltline_types::{Error, ErrorKind, Offset, Result, TopicPartition};
 use crate::assignor::MemberAssignor;
 use crate::context::Context;
 use crate::errors::{is_transient, kind_of};
+use crate::health::Deadline;
 use crate::lane::Lane;
 use crate::options::StartPolicy;
 use crate::raw::client::{Client, Role};
@@ -25,8 +26,8 @@ use crate::topics;
 /// How long one look at the queue lasts at most, so that a loss during a revocation is seen.
 const SLICE: Duration = Duration::from_millis(100);
 
-/// How long leaving may take; behind it others take over when the session has expired.
-const LEAVING: Duration = Duration::from_secs(5);
+/// How long librdkafka may take to end a membership without the brokers.
+const ENDING: Duration = Duration::from_secs(1);
 
 /// How long what the group was told may differ from what is to be read before it is told again: longer than a rebalance
 /// that nobody delays.
@@ -483,7 +484,7 @@ impl Member {
         self.leaving.store(true, Ordering::Release);
         self.queue.interrupt();
         let _serving = self.serving.lock().unwrap_or_else(PoisonError::into_inner);
-        let deadline = self.context.deadline(LEAVING);
+        let deadline = self.context.deadline(self.context.options.leave_timeout);
         let doing = || format!("leaving the group {}", self.group);
         let pending = self.state().revoking.take();
         if let Some(revoking) = pending {
@@ -491,16 +492,28 @@ impl Member {
         }
         let all: Vec<TopicPartition> = self.lanes().keys().cloned().collect();
         self.client.close_into(&self.queue).map_err(|fault| self.context.error(&doing(), &deadline, &fault))?;
+        let has_left = self.serve_until_closed(&deadline);
+        if !has_left {
+            self.client.wait_no_more_for_leaving();
+            self.serve_until_closed(&self.context.deadline(ENDING));
+        }
+        self.drop_lanes(&all);
+        match has_left {
+            true => Ok(()),
+            false => Err(self.context.error(&doing(), &deadline, &Fault::of(Code::TIMED_OUT))),
+        }
+    }
+
+    fn serve_until_closed(&self, deadline: &Deadline) -> bool {
         while !self.client.is_closed() {
             if deadline.is_over() {
-                return Err(self.context.error(&doing(), &deadline, &Fault::of(Code::TIMED_OUT)));
+                return false;
             }
             if let Some(event) = self.queue.poll(20) {
                 // What is wrong with the group does not matter to one who leaves.
                 let _ = self.handle(&event);
             }
         }
-        self.drop_lanes(&all);
-        Ok(())
+        true
     }
 }

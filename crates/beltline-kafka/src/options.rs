@@ -83,6 +83,8 @@ pub struct KafkaOptions {
     pub heartbeat_interval: Duration,
     /// How long a member may take to give partitions back.
     pub rebalance_timeout: Duration,
+    /// How long a member may take to say good-bye; after it others take over when the session has expired.
+    pub leave_timeout: Duration,
     /// How long a record may wait for others to be sent with, outside of commits.
     pub linger: Duration,
     /// Most bytes of one produced batch; `None` leaves it to librdkafka.
@@ -135,6 +137,7 @@ impl KafkaOptions {
             session_timeout: Duration::from_secs(8),
             heartbeat_interval: Duration::from_millis(500),
             rebalance_timeout: Duration::from_secs(60),
+            leave_timeout: Duration::from_secs(5),
             linger: Duration::from_millis(5),
             batch_bytes: None,
             acks: -1,

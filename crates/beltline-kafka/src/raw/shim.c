@@ -2,8 +2,9 @@
  *
  * This reads internal headers, so it is right for one version only; the check below refuses any other. Before moving to
  * another librdkafka, read rdkafka_assignor.[ch], the handling of JoinGroup and SyncGroup in rdkafka_cgrp.c and
- * rd_kafka_toppars_pause_resume in rdkafka_partition.c and rd_kafka_coord_req_fsm in rdkafka_coord.c and rd_kafka_message_headers in
- * rdkafka_msg.c again, then run the group tests, those of outages and those of interop. */
+ * rd_kafka_cgrp_try_terminate there, rd_kafka_toppars_pause_resume in rdkafka_partition.c, rd_kafka_coord_req_fsm in
+ * rdkafka_coord.c and rd_kafka_message_headers in rdkafka_msg.c again, then run the group tests, those of outages and those
+ * of interop. */
 #include "rdkafka_int.h"
 #include "rdkafka_assignor.h"
 #include "rdkafka_cgrp.h"
@@ -133,6 +134,19 @@ static rd_kafka_op_res_t look_for_coordinators(rd_kafka_t *rk, rd_kafka_q_t *que
  * is done. */
 void beltline_look_for_coordinators(rd_kafka_t *rk) {
         rd_kafka_q_enq(rk->rk_ops, rd_kafka_op_new_cb(rk, RD_KAFKA_OP_TXN, look_for_coordinators));
+}
+
+static rd_kafka_op_res_t wait_no_more(rd_kafka_t *rk, rd_kafka_q_t *queue, rd_kafka_op_t *op) {
+        if (op->rko_err != RD_KAFKA_RESP_ERR__DESTROY)
+                rk->rk_cgrp->rkcg_flags &= ~RD_KAFKA_CGRP_F_WAIT_LEAVE;
+        return RD_KAFKA_OP_RES_HANDLED;
+}
+
+/* A consumer that is closing waits for the answer to its LeaveGroup. If it is destroyed meanwhile, the request may be dropped
+ * unsent without an end to that wait, and rd_kafka_destroy never returns. This ends it, on the main thread. */
+void beltline_wait_no_more_for_leaving(rd_kafka_t *rk) {
+        if (rk->rk_cgrp)
+                rd_kafka_q_enq(rk->rk_ops, rd_kafka_op_new_cb(rk, RD_KAFKA_OP_TXN, wait_no_more));
 }
 
 /* Whether a consumed message may have headers. rd_kafka_message_headers parses them, and for that allocates even where there

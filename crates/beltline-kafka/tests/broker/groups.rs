@@ -272,3 +272,23 @@ fn a_topic_is_exchanged_for_another_by_one_member_after_the_other() {
         assert!(lost.is_none(), "a topic that is not read any more was given back: {lost:?}");
     }
 }
+
+#[test]
+fn a_member_that_cannot_wait_for_its_good_bye_goes_without() {
+    let group = unique("hurry");
+    let name = topic(&connect(options(&group)), "hurry", 2);
+    // In whatever state the membership is: looking for its group, joining, reading.
+    for pause in [0, 5, 10, 20, 40, 80, 2000] {
+        let mut options = options(&unique("hurry"));
+        options.leave_timeout = Duration::ZERO;
+        let group = options.group_id.clone();
+        let log = connect(options);
+        log.join(&group, std::slice::from_ref(&name)).unwrap();
+        let end = std::time::Instant::now() + Duration::from_millis(pause);
+        while let Some(rest) = end.checked_duration_since(std::time::Instant::now()) {
+            log.poll_group(rest).unwrap();
+        }
+        let leaving = std::thread::spawn(move || drop(log));
+        eventually("the member is gone", || leaving.is_finished());
+    }
+}
