@@ -12,13 +12,13 @@ use beltline_log::assignment::{GroupAssignor, MemberView, Numbers, PROTOCOL};
 use beltline_types::{CommitRequest, Error, ErrorKind, Result, TopicPartition};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::consumer_protocol_assignment::{ConsumerProtocolAssignment, TopicPartition as Given};
-use kafka_protocol::messages::consumer_protocol_subscription::{ConsumerProtocolSubscription, TopicPartition as Owned};
+use kafka_protocol::messages::consumer_protocol_subscription::ConsumerProtocolSubscription;
 use kafka_protocol::protocol::{Decodable, Encodable};
 
 use crate::context::{Context, MAX_SESSION_TIMEOUT, text};
 use crate::group::{Answer, Denied, JoinRequest, Joined, Membership, Synced, Ticket};
 
-/// The version in which members tell what they own; what is said with it and without it is the same besides.
+/// What beltline's Kafka client says too.
 const VERSION: i16 = 1;
 
 /// How long a member may take to give partitions back, as beltline's Kafka client says.
@@ -186,18 +186,12 @@ impl HostMember {
     }
 
     fn subscription(&self) -> Bytes {
-        let owned: Vec<TopicPartition> = self.owned.iter().cloned().collect();
-        let mut by_topic: BTreeMap<&Arc<str>, Vec<i32>> = BTreeMap::new();
-        for TopicPartition { topic, partition } in &owned {
-            by_topic.entry(topic).or_default().push(*partition as i32);
-        }
-        let owned_partitions = by_topic
-            .into_iter()
-            .map(|(topic, partitions)| Owned::default().with_topic(text(topic).into()).with_partitions(partitions))
-            .collect();
+        let owned = self.owned.iter().cloned().collect();
+        // The protocol's own field of owned partitions stays empty, as with beltline's Kafka client: claims travel in the
+        // user data. To a member that says in the field what it owns, librdkafka as the leader gives back what the assignor
+        // has taken away, so that nothing moves.
         let message = ConsumerProtocolSubscription::default()
             .with_topics(self.topics.iter().map(|topic| text(topic)).collect())
-            .with_owned_partitions(owned_partitions)
             .with_user_data(Some(self.assignor.user_data(owned).into()));
         versioned(&message)
     }
