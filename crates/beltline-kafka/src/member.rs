@@ -288,7 +288,7 @@ impl Member {
             self.drop_lanes(&partitions);
             self.unassign(&partitions)?;
             self.tell(Some(GroupEvent::Lost(partitions)));
-        } else if partitions.is_empty() || self.leaving.load(Ordering::Acquire) {
+        } else if partitions.is_empty() {
             self.drop_lanes(&partitions);
             self.unassign(&partitions)?;
             self.tell(None);
@@ -450,7 +450,9 @@ impl Member {
         &self,
         partitions: impl IntoIterator<Item = &'a TopicPartition>,
     ) -> std::result::Result<GroupMetadata, String> {
-        let metadata = self.client.group_metadata().filter(GroupMetadata::is_member);
+        // One who leaves is not asked: closing may end without an answer.
+        let is_leaving = self.leaving.load(Ordering::Acquire);
+        let metadata = (!is_leaving).then(|| self.client.group_metadata()).flatten().filter(GroupMetadata::is_member);
         let Some(metadata) = metadata else { return Err(format!("no place in the group {} yet", self.group)) };
         let lanes = self.lanes();
         match partitions.into_iter().find(|partition| !lanes.contains_key(*partition)) {
@@ -492,12 +494,12 @@ impl Member {
         }
         let all: Vec<TopicPartition> = self.lanes().keys().cloned().collect();
         self.client.close_into(&self.queue).map_err(|fault| self.context.error(&doing(), &deadline, &fault))?;
+        self.drop_lanes(&all);
         let has_left = self.serve_until_closed(&deadline);
         if !has_left {
             self.client.wait_no_more_for_leaving();
             self.serve_until_closed(&self.context.deadline(ENDING));
         }
-        self.drop_lanes(&all);
         match has_left {
             true => Ok(()),
             false => Err(self.context.error(&doing(), &deadline, &Fault::of(Code::TIMED_OUT))),
@@ -509,9 +511,9 @@ impl Member {
             if deadline.is_over() {
                 return false;
             }
-            if let Some(event) = self.queue.poll(20) {
-                // What is wrong with the group does not matter to one who leaves.
-                let _ = self.handle(&event);
+            // What is wrong with the group does not matter to one who leaves.
+            if self.queue.poll(20).is_some_and(|event| event.kind() == REBALANCE_EVENT) {
+                self.client.give_everything_back();
             }
         }
         true

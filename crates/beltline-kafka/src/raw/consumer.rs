@@ -17,6 +17,7 @@ unsafe extern "C" {
         rk: *mut sys::rd_kafka_t,
         partitions: *mut sys::rd_kafka_topic_partition_list_t,
     ) -> c_int;
+    fn beltline_give_everything_back(rk: *mut sys::rd_kafka_t);
     fn beltline_wait_no_more_for_leaving(rk: *mut sys::rd_kafka_t);
     // The bindings return enumerations here, but a broker may send a code they do not know.
     fn rd_kafka_committed(
@@ -89,6 +90,12 @@ impl Client {
     pub(crate) fn close_into(&self, queue: &Queue) -> Result<(), Fault> {
         // SAFETY: see above.
         unsafe { Fault::take(sys::rd_kafka_consumer_close_queue(self.raw(), queue.raw())) }
+    }
+
+    /// Answers a rebalance while the handle closes, without waiting; see the shim.
+    pub(crate) fn give_everything_back(&self) {
+        // SAFETY: see above. The call only queues an operation.
+        unsafe { beltline_give_everything_back(self.raw()) };
     }
 
     /// Has closing wait no more for the brokers' answer; without it a handle that is given up while it leaves may wait for

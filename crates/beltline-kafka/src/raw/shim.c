@@ -136,6 +136,17 @@ void beltline_look_for_coordinators(rd_kafka_t *rk) {
         rd_kafka_q_enq(rk->rk_ops, rd_kafka_op_new_cb(rk, RD_KAFKA_OP_TXN, look_for_coordinators));
 }
 
+/* Answers a rebalance of a consumer that is closing: everything is given back. The library's own calls wait for their
+ * answer, without end if closing is finished in between: what is queued for the group then is dropped. */
+void beltline_give_everything_back(rd_kafka_t *rk) {
+        rd_kafka_op_t *op;
+        if (!rk->rk_cgrp)
+                return;
+        op = rd_kafka_op_new(RD_KAFKA_OP_ASSIGN);
+        op->rko_u.assign.method = RD_KAFKA_ASSIGN_METHOD_ASSIGN;
+        rd_kafka_q_enq(rk->rk_cgrp->rkcg_ops, op);
+}
+
 static rd_kafka_op_res_t wait_no_more(rd_kafka_t *rk, rd_kafka_q_t *queue, rd_kafka_op_t *op) {
         if (op->rko_err != RD_KAFKA_RESP_ERR__DESTROY)
                 rk->rk_cgrp->rkcg_flags &= ~RD_KAFKA_CGRP_F_WAIT_LEAVE;
