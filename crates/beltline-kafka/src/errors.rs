@@ -32,6 +32,15 @@ pub(crate) fn kind_of(code: Code) -> ErrorKind {
     }
 }
 
+/// What is behind a report of librdkafka. A connection that breaks in the middle of a SASL handshake is reported like
+/// credentials that a broker has refused.
+pub(crate) fn cause_of(code: Code, sentence: &str) -> Code {
+    match code {
+        Code::AUTHENTICATION if sentence.contains("failed: Local: ") => Code::TRANSPORT,
+        code => code,
+    }
+}
+
 /// Whether waiting may help.
 pub(crate) fn is_transient(code: Code) -> bool {
     [

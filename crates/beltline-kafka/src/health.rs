@@ -7,7 +7,7 @@ use std::time::Duration;
 use beltline_env::{Clock, SystemClock};
 use beltline_types::{Error, ErrorKind};
 
-use crate::errors::kind_of;
+use crate::errors::{cause_of, kind_of};
 use crate::raw::client::{Callbacks, Delivery, Token};
 use crate::raw::code::{Code, Fault};
 
@@ -75,6 +75,7 @@ impl Health {
     }
 
     pub(crate) fn note(&self, code: Code, sentence: &str) {
+        let code = cause_of(code, sentence);
         let mut state = self.state();
         if let Some((address, reason)) = self.by_address(sentence) {
             state.by_address.insert(address.into(), reason.into());
@@ -235,8 +236,14 @@ mod tests {
     #[test]
     fn waiting_is_of_no_use_after_a_refusal_only() {
         let health = Health::new("one");
-        health.note(Code::TRANSPORT, "one:9092/bootstrap: Connect failed");
-        assert!(!health.is_refused());
+        for (code, reason) in [
+            (Code::TRANSPORT, "Connect failed"),
+            (Code::AUTHENTICATION, "SASL PLAIN mechanism handshake failed: Local: Broker transport failure: (n/a)"),
+            (Code::AUTHENTICATION, "SaslAuthenticateRequest failed: Local: Timed out"),
+        ] {
+            health.note(code, &format!("one:9092/bootstrap: {reason}"));
+            assert!(!health.is_refused(), "{reason}");
+        }
         for (code, reason) in [
             (Code::SSL, "SSL handshake failed: error:0A000086:SSL routines::certificate verify failed"),
             (Code::TRANSPORT, "Receive failed: error:0A000412:SSL routines::ssl/tls alert bad certificate"),

@@ -12,7 +12,7 @@ use beltline_types::{Error, ErrorKind, Offset, Result, TopicPartition};
 
 use crate::assignor::MemberAssignor;
 use crate::context::Context;
-use crate::errors::{is_transient, kind_of};
+use crate::errors::{cause_of, is_transient, kind_of};
 use crate::health::Deadline;
 use crate::lane::Lane;
 use crate::options::StartPolicy;
@@ -359,7 +359,7 @@ impl Member {
     fn on_error(&self, fault: &Fault) -> Result<()> {
         let group = &self.group;
         let refuse = |kind: ErrorKind, sentence: String| Err(Error::new(kind, sentence));
-        match fault.code {
+        match cause_of(fault.code, &fault.text) {
             Code::INCONSISTENT_GROUP_PROTOCOL => refuse(
                 ErrorKind::Usage,
                 format!(
